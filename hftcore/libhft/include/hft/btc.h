@@ -1,0 +1,127 @@
+/* Bitcoin's peer-to-peer messages (v1 transport) and transactions over bytes. Pure; zero-copy; no allocation.
+ *
+ * Sources: Bitcoin Core protocol documentation, BIP144 (witness), BIP155 (sendaddrv2), BIP339 (wtxidrelay).
+ * Hashes are in internal byte order (as on the wire); display order is the reverse. */
+#ifndef HFT_BTC_H
+#define HFT_BTC_H
+
+#include "hft/status.h"
+
+#define HFT_BTC_HEADER_LEN 24
+#define HFT_BTC_MESSAGE_MAX 4000000u /* payload limit of the protocol */
+#define HFT_BTC_INV_MAX 50000u       /* entries in inv, getdata, notfound */
+#define HFT_BTC_PROTOCOL_VERSION 70016
+#define HFT_BTC_MIN_VERSION 70001    /* with relay flag and witness peers only */
+#define HFT_BTC_MONEY_MAX 2100000000000000ull
+#define HFT_BTC_USER_AGENT_MAX 256
+
+#define HFT_BTC_MAGIC_MAINNET 0xd9b4bef9u  /* bytes f9 be b4 d9 */
+#define HFT_BTC_MAGIC_TESTNET4 0x283f161cu /* bytes 1c 16 3f 28 */
+#define HFT_BTC_MAGIC_SIGNET 0x40cf030au   /* bytes 0a 03 cf 40 */
+#define HFT_BTC_MAGIC_REGTEST 0xdab5bffau  /* bytes fa bf b5 da */
+
+#define HFT_BTC_NODE_NETWORK 1ull
+#define HFT_BTC_NODE_WITNESS 8ull
+
+typedef enum {
+    HFT_BTC_MSG_OTHER = 0, /* valid, but of no interest here */
+    HFT_BTC_MSG_VERSION, HFT_BTC_MSG_VERACK, HFT_BTC_MSG_WTXIDRELAY, HFT_BTC_MSG_SENDADDRV2,
+    HFT_BTC_MSG_PING, HFT_BTC_MSG_PONG, HFT_BTC_MSG_INV, HFT_BTC_MSG_GETDATA, HFT_BTC_MSG_NOTFOUND, HFT_BTC_MSG_TX,
+    HFT_BTC_MSG_FEEFILTER,
+} hft_btc_msg;
+
+enum { /* types in inv and getdata */
+    HFT_BTC_INV_TX = 1, HFT_BTC_INV_BLOCK = 2, HFT_BTC_INV_WTX = 5, HFT_BTC_INV_WITNESS_TX = 0x40000001,
+};
+
+typedef struct {
+    uint8_t kind;           /* hft_btc_msg */
+    char command[13];       /* NUL-terminated */
+    const uint8_t *payload; /* view */
+    uint32_t payload_len;
+    uint32_t checksum;      /* as in the header, little-endian load */
+} hft_btc_message;
+
+/* Frames one message at data[0..len). Checks magic, command and length, NOT the checksum (its hash may also be a
+ * wtxid: see hft_btc_checksum and the peer). Returns 1: *msg and *used are set; 0: more bytes are needed, *need is the
+ * total the message takes (HFT_BTC_HEADER_LEN until the header is there); < 0: HFT_E_BTC_MAGIC/TOO_LARGE/COMMAND. */
+HFT_NODISCARD int hft_btc_next_message(hft_btc_message *msg, size_t *used, size_t *need, uint32_t magic,
+                                       uint32_t payload_max, const uint8_t *data, size_t len);
+/* 1 if the first four bytes of sha256d(payload) are the header's checksum. hash gets the whole double hash. */
+int hft_btc_checksum(uint8_t hash[32], const hft_btc_message *msg);
+
+/* Canonical CompactSize. read: advances *pos, HFT_E_BTC_TRUNCATED/COMPACT_SIZE; values over `max` are refused. */
+HFT_NODISCARD int hft_btc_compact_size_read(uint64_t *value, const uint8_t *data, size_t len, size_t *pos, uint64_t max);
+size_t hft_btc_compact_size_put(uint8_t *out, uint64_t value); /* 1, 3, 5 or 9 bytes */
+
+/* ---- building; each returns the message's whole length, header and checksum included ---- */
+
+typedef struct {
+    int32_t version;
+    uint64_t services;
+    int64_t timestamp;      /* Unix seconds */
+    uint64_t nonce;         /* random per process: finds connections to ourselves */
+    const char *user_agent; /* e.g. "/hftcore:0.1.0/" */
+    size_t user_agent_len;
+    int32_t start_height;
+    uint8_t relay;          /* 1: announce transactions to us */
+} hft_btc_version;
+
+/* Any message. command: 1..12 printable characters. Errors: HFT_E_CAPACITY, HFT_E_BTC_COMMAND. */
+HFT_NODISCARD int hft_btc_build_message(uint8_t *out, size_t cap, uint32_t magic, const char *command,
+                                        const void *payload, size_t len);
+HFT_NODISCARD int hft_btc_build_version(uint8_t *out, size_t cap, uint32_t magic, const hft_btc_version *v);
+/* n entries of 32-byte hashes, all of one type; command "inv", "getdata" or "notfound". Errors: HFT_E_BTC_COUNT. */
+HFT_NODISCARD int hft_btc_build_inv(uint8_t *out, size_t cap, uint32_t magic, const char *command, uint32_t type,
+                                    const uint8_t *hashes, size_t n);
+
+/* ---- reading payloads ---- */
+
+/* Views into the payload. The relay byte may be absent (then 1). Errors: HFT_E_BTC_TRUNCATED/TOO_LARGE... */
+HFT_NODISCARD int hft_btc_parse_version(hft_btc_version *v, const uint8_t *payload, size_t len);
+/* *entries points at *n entries of 36 bytes (u32 type, 32-byte hash). Errors: HFT_E_BTC_COUNT, _TRUNCATED, _TRAILING, _COMPACT_SIZE. */
+HFT_NODISCARD int hft_btc_parse_inv(const uint8_t **entries, size_t *n, const uint8_t *payload, size_t len);
+
+/* ---- transactions ---- */
+
+/* Where the parts of a transaction lie; offsets from its first byte. */
+typedef struct {
+    const uint8_t *data;
+    uint32_t size;           /* bytes, witness included */
+    int32_t version;
+    uint32_t locktime;
+    uint32_t n_inputs, n_outputs;
+    uint32_t inputs_pos;     /* first input, behind the count */
+    uint32_t outputs_pos;    /* first output, behind the count */
+    uint32_t outputs_end;
+    uint32_t body_pos;       /* the input count: where the bytes common to txid and wtxid start */
+    uint32_t witness_pos;    /* first witness, 0 = none (then outputs_end is where the locktime stands) */
+} hft_btc_tx;
+
+typedef struct { const uint8_t *script; uint32_t script_len; uint64_t value; } hft_btc_output; /* value: satoshi */
+typedef struct {
+    const uint8_t *prev_txid; /* 32 bytes, internal order */
+    uint32_t prev_index;
+    const uint8_t *script; uint32_t script_len;
+    uint32_t sequence;
+} hft_btc_input;
+
+/* Checks the structure of the transaction at data[0..len) as far as a reader must: counts, lengths, amounts
+ * (each and in total <= HFT_BTC_MONEY_MAX), at least one input and output, no superfluous witness, nothing truncated. Bytes behind it are left
+ * alone: tx->size says where it ends (HFT_E_BTC_TRAILING is the caller's to raise).
+ * Errors: HFT_E_BTC_TRUNCATED, _COMPACT_SIZE, _TX, _AMOUNT. */
+HFT_NODISCARD int hft_btc_parse_tx(hft_btc_tx *tx, const uint8_t *data, size_t len);
+
+/* Iteration over a tx that hft_btc_parse_tx accepted, so it cannot fail. *pos starts at tx->outputs_pos (inputs_pos)
+ * and moves on; call n_outputs (n_inputs) times. */
+void hft_btc_next_output(hft_btc_output *out, const hft_btc_tx *tx, uint32_t *pos);
+void hft_btc_next_input(hft_btc_input *in, const hft_btc_tx *tx, uint32_t *pos);
+
+void hft_btc_txid(uint8_t out[32], const hft_btc_tx *tx);
+void hft_btc_wtxid(uint8_t out[32], const hft_btc_tx *tx);
+/* Both at once; interleaved where the stripped form fits a small buffer on the stack. */
+void hft_btc_ids(uint8_t txid[32], uint8_t wtxid[32], const hft_btc_tx *tx);
+/* Weight units / 4, rounded up (BIP141). */
+uint32_t hft_btc_vsize(const hft_btc_tx *tx);
+
+#endif

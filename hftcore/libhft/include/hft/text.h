@@ -1,0 +1,39 @@
+/* Numbers, hex, base64 and UTF-8: strict in, exact out. Pure. No NUL is written; lengths are in bytes.
+ * Functions that write say how much at most; those that parse refuse anything but the whole of a valid text. */
+#ifndef HFT_TEXT_H
+#define HFT_TEXT_H
+
+#include "hft/status.h"
+
+#define HFT_U64_DIGITS_MAX 20
+#define HFT_DECIMAL_LEN_MAX 41 /* 20 digits or more zeros, and the point */
+#define HFT_SCALE_MAX 18
+
+/* 2 * len lower-case digits. */
+void hft_hex_encode(char *out, const void *data, size_t len);
+/* len must be even; either case. Errors: HFT_E_TEXT_LENGTH, HFT_E_TEXT_DIGIT. Returns the bytes written. */
+HFT_NODISCARD int hft_hex_decode(uint8_t *out, const char *text, size_t len);
+
+/* RFC 4648 section 4, with padding: 4 * ceil(len / 3) characters. Returns the characters written. */
+size_t hft_base64_encode(char *out, const void *data, size_t len);
+/* Strict: padded, no white space, zero trailing bits. Writes at most 3 * len / 4 bytes; returns how many. */
+HFT_NODISCARD int hft_base64_decode(uint8_t *out, const char *text, size_t len);
+
+/* Shortest decimal form, 1..20 digits; returns the length. */
+size_t hft_u64_put(char *out, uint64_t value);
+/* Exactly `digits` (1..20) digits, zeros in front; the value must fit. */
+void hft_u64_put_fixed(char *out, uint64_t value, unsigned digits);
+/* Digits only, no sign, no leading zero unless the number is "0". Errors: HFT_E_TEXT_LENGTH/DIGIT/OVERFLOW. */
+HFT_NODISCARD int hft_u64_parse(uint64_t *out, const char *text, size_t len);
+
+/* value / 10^scale as plain decimal text, e.g. (150, 2) -> "1.50", trimmed "1.5"; scale <= HFT_SCALE_MAX.
+ * Returns the length, at most HFT_DECIMAL_LEN_MAX. */
+size_t hft_decimal_put(char *out, uint64_t value, unsigned scale, int trim);
+/* "12", "12.5", "0.00000001" -> value * 10^scale. No sign, exponent, bare point or leading zeros.
+ * Trailing zeros beyond the scale are accepted, other digits there are HFT_E_TEXT_PRECISION. */
+HFT_NODISCARD int hft_decimal_parse(uint64_t *out, const char *text, size_t len, unsigned scale);
+
+/* 1 if data is valid UTF-8 (RFC 3629: no surrogates, no overlong forms), else 0. */
+int hft_utf8_valid(const void *data, size_t len);
+
+#endif

@@ -1,0 +1,18 @@
+from libc.stdint cimport uint32_t
+
+
+cdef extern from "hft/status.h" nogil:
+    ctypedef struct hft_err:
+        int code
+        uint32_t pos
+        char text[128]
+
+    const char *hft_status_name(int code)
+    const char *hft_status_text(int code)
+    int hft_status_at(size_t i)
+
+
+cdef extern from "hft/cpu.h" nogil:
+    unsigned int hft_cpu_features()
+    int hft_init(const char *level)
+    const char *hft_sha256_kernel()

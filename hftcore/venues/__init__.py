@@ -1,0 +1,1 @@
+"""Exchanges as data: one file each."""

@@ -1,0 +1,1 @@
+"""The program on top of hftcore: configuration, command line, simulators, dashboard."""
