@@ -1,0 +1,146 @@
+"""What an Engine reports. Times are Unix nanoseconds, amounts satoshi, hashes hex in display order."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hftcore.errors import HftError
+
+PeerState = Literal["connecting", "ready", "lost"]
+VenueState = Literal["connecting", "ready", "lost"]
+OrderState = Literal[
+    "sent", "dry_run", "refused", "acknowledged", "partially_filled", "filled", "canceled", "rejected", "unknown"
+]
+# How a rejection is to be handled; see hftcore.venues.ErrorClass.
+STAGES = ("parse", "verify", "decide", "build", "encrypt", "submit")
+
+
+@dataclass(frozen=True, slots=True)
+class PeerEvent:
+    """A Bitcoin peer changed its state. error: why it was lost (never raised by itself)."""
+
+    time_ns: int
+    peer: int
+    address: str
+    state: PeerState
+    user_agent: str = ""
+    protocol_version: int = 0
+    error: HftError | OSError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VenueEvent:
+    """A venue connection changed its state. resumed: TLS session resumed; clock_offset_ns: venue's clock minus ours."""
+
+    time_ns: int
+    venue: str
+    state: VenueState
+    resumed: bool = False
+    clock_offset_ns: int = 0
+    round_trip_ns: int = 0
+    error: HftError | OSError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DepositEvent:
+    """A transaction pays a watched script: the sum over its outputs to that one script."""
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    amount_sat: int
+    label: str
+    script: bytes
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class WhaleEvent:
+    """A transaction with one output of at least `whale_min_sat`.
+
+    amount_sat: the largest output; labels: watched owners among the recipients, without repetition.
+    """
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    amount_sat: int
+    labels: tuple[str, ...]
+    peer: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrderEvent:
+    """An order's life. Exactly one of sent, dry_run or refused begins it.
+
+    client_id: derived from the rule and the txid, so the same signal can never order twice.
+    reason: refused, rejected, unknown: the error's name; text: in words. error_class: see hftcore.venues.ErrorClass.
+    filled: cumulative filled quantity as the venue writes it. stages: ns per stage since the bytes arrived (sent and
+    dry_run only), keys as STAGES, plus "total". reply_ns: acknowledged, filled...: time since the order was sent.
+    """
+
+    time_ns: int
+    state: OrderState
+    rule: str
+    venue: str
+    client_id: str
+    txid: str
+    amount_sat: int
+    quantity: str = ""
+    venue_order_id: str = ""
+    filled: str = ""
+    reason: str = ""
+    error_class: str = ""
+    code: int = 0
+    text: str = ""
+    reply_ns: int = 0
+    stages: dict[str, int] | None = None
+
+
+Event = PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Latency:
+    """A latency distribution in nanoseconds (buckets are at most 1.6 % wide; max and min are exact)."""
+
+    count: int
+    min: int
+    mean: int
+    p50: int
+    p90: int
+    p99: int
+    p999: int
+    max: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineStats:
+    """Counters since start; all only grow, but for the `_now` ones."""
+
+    transactions: int = 0  # distinct transactions received
+    duplicates: int = 0  # received again
+    unrequested: int = 0  # received without having been asked for: dropped
+    malformed: int = 0  # transactions that do not parse
+    deposits: int = 0
+    whales: int = 0
+    orders_sent: int = 0
+    orders_dry_run: int = 0
+    orders_refused: int = 0
+    orders_acknowledged: int = 0
+    orders_filled: int = 0
+    orders_canceled: int = 0
+    orders_rejected: int = 0
+    orders_unknown_now: int = 0
+    events_dropped: int = 0  # informational events only; orders are refused before one of theirs is lost
+    messages_in: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    checksum_errors: int = 0
+    reconnects: int = 0
+    peers_ready_now: int = 0
+    venues_ready_now: int = 0
+    sockets_now: int = 0
+    memory_now: int = 0  # bytes held by the C core
+    loops: int = 0
