@@ -1,0 +1,111 @@
+"""What is built and how: the one list of C sources, layers and flags, for setup.py, the C tests and the checks.
+
+Switches, by environment only (argv flags do not survive PEP 517): HFTCORE_DEBUG=1 (-O0 -g), HFTCORE_SANITIZE=1
+(ASan + UBSan), HFTCORE_COVERAGE=1 (gcov). Importing this module runs nothing and needs only the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import platform
+import shlex
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+SRC = Path("hftcore/libhft/src")
+INCLUDE = "hftcore/libhft/include"
+
+# Layers of the core. `hft` is pure: L0 and L1. `hft_system` talks to the kernel and to OpenSSL: L2 to L4. A source
+# file belongs to the module that its name, up to the first underscore, says; what is not named here is L1.
+LAYER_0 = ("status", "cpu", "endian")
+LAYER_2 = ("clock", "ring", "tls")
+LAYER_3 = ("conn", "wsclient", "peer")
+LAYER_4 = ("engine",)
+SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
+
+# One source file in src/x86/ and one static library for each instruction set: no flag may reach other code.
+KERNEL_FLAGS = {"sha256_shani": ["-msha", "-msse4.1", "-mssse3"]}
+
+WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror=implicit"]
+C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]
+SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+
+# The extensions, in order of dependence; the system ones also link L2 to L4, OpenSSL and liburing.
+EXTENSIONS = ("_status", "crypto", "orders", "ws", "bitcoin", "tls", "engine")
+SYSTEM_EXTENSIONS = ("tls", "engine")
+
+
+def switched_on(name: str) -> bool:
+    """Whether the environment variable `name` is set to something other than 0."""
+    return os.environ.get(name, "0") not in ("", "0")
+
+
+def build_mode() -> tuple[str, list[str], list[str]]:
+    """The mode's name, compile flags and link flags. Each mode has a build directory of its own."""
+    if switched_on("HFTCORE_SANITIZE"):
+        return "sanitize", ["-O1", "-g", *SANITIZE, "-fno-omit-frame-pointer"], SANITIZE
+    if switched_on("HFTCORE_COVERAGE"):
+        return "coverage", ["-O0", "-g", "--coverage"], ["--coverage"]
+    if switched_on("HFTCORE_DEBUG"):
+        return "debug", ["-O0", "-g"], []
+    return "release", ["-O3", "-g1", "-fno-plt"], []
+
+
+def module_of(source: Path) -> str:
+    """The module a source file belongs to: ring_uring.c is part of ring."""
+    return source.stem.split("_")[0]
+
+
+def layer_of(source: Path) -> int:
+    """The layer, 0 to 4, of a source file."""
+    module = module_of(source)
+    for layer, modules in ((0, LAYER_0), (2, LAYER_2), (3, LAYER_3), (4, LAYER_4)):
+        if module in modules:
+            return layer
+    return 1
+
+
+def relative(paths: list[Path]) -> list[Path]:
+    return sorted(path.relative_to(ROOT) for path in paths)
+
+
+def headers() -> list[Path]:
+    """Every C header of the core, public and private, relative to the root as all paths here."""
+    return relative([*(ROOT / INCLUDE).rglob("*.h"), *(ROOT / SRC).rglob("*.h")])
+
+
+def pure_sources() -> list[Path]:
+    """L0 and L1: portable C11 that needs nothing but mem*."""
+    return [path for path in relative(list((ROOT / SRC).glob("*.c"))) if module_of(path) not in SYSTEM_MODULES]
+
+
+def system_sources() -> list[Path]:
+    """L2 to L4."""
+    return [path for path in relative(list((ROOT / SRC).glob("*.c"))) if module_of(path) in SYSTEM_MODULES]
+
+
+def kernel_sources() -> dict[Path, list[str]]:
+    """The kernels of this machine's architecture, with the flags of each one's instruction set."""
+    if platform.machine() not in ("x86_64", "AMD64"):
+        return {}
+    return {path: KERNEL_FLAGS[path.stem] for path in relative(list((ROOT / SRC / "x86").glob("*.c")))}
+
+
+def pkg_config(package: str, what: str) -> list[str]:
+    """The flags pkg-config gives for `package`; `what` is --cflags or --libs."""
+    try:
+        return shlex.split(subprocess.check_output(["pkg-config", what, package], text=True))
+    except (OSError, subprocess.CalledProcessError) as error:
+        raise SystemExit(
+            f"hftcore needs {package} through pkg-config: apt-get install libssl-dev pkg-config ({error})"
+        ) from None
+
+
+def liburing_dir() -> Path:
+    """Where the `liburing` wheel keeps the C library."""
+    spec = importlib.util.find_spec("liburing")
+    if spec is None or spec.origin is None:
+        raise SystemExit("hftcore needs the Python package liburing to build: pip install liburing")
+    return Path(spec.origin).parent

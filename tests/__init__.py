@@ -1,0 +1,1 @@
+"""Tests of hftcore; a package so that they can share the helpers in this directory."""
