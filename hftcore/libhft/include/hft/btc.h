@@ -42,16 +42,18 @@ typedef struct {
     uint32_t checksum;      /* as in the header, little-endian load */
 } hft_btc_message;
 
-/* Frames one message at data[0..len). Checks magic, command and length, NOT the checksum (its hash may also be a
- * wtxid: see hft_btc_checksum and the peer). Returns 1: *msg and *used are set; 0: more bytes are needed, *need is the
- * total the message takes (HFT_BTC_HEADER_LEN until the header is there); < 0: HFT_E_BTC_MAGIC/TOO_LARGE/COMMAND. */
+/* Frames one message at data[0..len). Checks magic (as soon as its four bytes are there), command (1 to 12 printable
+ * characters, then NUL) and length, NOT the checksum (its hash may also be a wtxid: see hft_btc_checksum and the peer).
+ * Returns 1: *msg and *used are set; 0: more bytes are needed, *need is the total the message takes
+ * (HFT_BTC_HEADER_LEN until the header is there); < 0: HFT_E_BTC_MAGIC/TOO_LARGE/COMMAND. */
 HFT_NODISCARD int hft_btc_next_message(hft_btc_message *msg, size_t *used, size_t *need, uint32_t magic,
                                        uint32_t payload_max, const uint8_t *data, size_t len);
 /* 1 if the first four bytes of sha256d(payload) are the header's checksum. hash gets the whole double hash. */
 int hft_btc_checksum(uint8_t hash[32], const hft_btc_message *msg);
 
 /* Canonical CompactSize. read: advances *pos, HFT_E_BTC_TRUNCATED/COMPACT_SIZE; values over `max` are refused. */
-HFT_NODISCARD int hft_btc_compact_size_read(uint64_t *value, const uint8_t *data, size_t len, size_t *pos, uint64_t max);
+HFT_NODISCARD int hft_btc_compact_size_read(uint64_t *value, const uint8_t *data, size_t len, size_t *pos,
+                                            uint64_t max);
 size_t hft_btc_compact_size_put(uint8_t *out, uint64_t value); /* 1, 3, 5 or 9 bytes */
 
 /* ---- building; each returns the message's whole length, header and checksum included ---- */
@@ -67,7 +69,9 @@ typedef struct {
     uint8_t relay;          /* 1: announce transactions to us */
 } hft_btc_version;
 
-/* Any message. command: 1..12 printable characters. Errors: HFT_E_CAPACITY, HFT_E_BTC_COMMAND. */
+/* Any message. command: 1..12 printable characters. payload may already stand at out + HFT_BTC_HEADER_LEN.
+ * Errors: HFT_E_CAPACITY, HFT_E_BTC_COMMAND, HFT_E_BTC_TOO_LARGE (over HFT_BTC_MESSAGE_MAX; for version: user agent
+ * over HFT_BTC_USER_AGENT_MAX). */
 HFT_NODISCARD int hft_btc_build_message(uint8_t *out, size_t cap, uint32_t magic, const char *command,
                                         const void *payload, size_t len);
 HFT_NODISCARD int hft_btc_build_version(uint8_t *out, size_t cap, uint32_t magic, const hft_btc_version *v);
@@ -77,9 +81,11 @@ HFT_NODISCARD int hft_btc_build_inv(uint8_t *out, size_t cap, uint32_t magic, co
 
 /* ---- reading payloads ---- */
 
-/* Views into the payload. The relay byte may be absent (then 1). Errors: HFT_E_BTC_TRUNCATED/TOO_LARGE... */
+/* Views into the payload. The relay byte may be absent (then 1); what follows it is left to later protocol versions.
+ * Errors: HFT_E_BTC_TRUNCATED, _COMPACT_SIZE, _TOO_LARGE (user agent over HFT_BTC_USER_AGENT_MAX). */
 HFT_NODISCARD int hft_btc_parse_version(hft_btc_version *v, const uint8_t *payload, size_t len);
-/* *entries points at *n entries of 36 bytes (u32 type, 32-byte hash). Errors: HFT_E_BTC_COUNT, _TRUNCATED, _TRAILING, _COMPACT_SIZE. */
+/* *entries points at *n entries of 36 bytes (u32 type, 32-byte hash).
+ * Errors: HFT_E_BTC_COUNT, _TRUNCATED, _TRAILING, _COMPACT_SIZE. */
 HFT_NODISCARD int hft_btc_parse_inv(const uint8_t **entries, size_t *n, const uint8_t *payload, size_t len);
 
 /* ---- transactions ---- */
@@ -107,9 +113,10 @@ typedef struct {
 } hft_btc_input;
 
 /* Checks the structure of the transaction at data[0..len) as far as a reader must: counts, lengths, amounts
- * (each and in total <= HFT_BTC_MONEY_MAX), at least one input and output, no superfluous witness, nothing truncated. Bytes behind it are left
- * alone: tx->size says where it ends (HFT_E_BTC_TRAILING is the caller's to raise).
- * Errors: HFT_E_BTC_TRUNCATED, _COMPACT_SIZE, _TX, _AMOUNT. */
+ * (each and in total <= HFT_BTC_MONEY_MAX), at least one input and output, no superfluous witness, nothing truncated.
+ * Bytes behind it are left alone: tx->size says where it ends (HFT_E_BTC_TRAILING is the caller's to raise).
+ * On an error *tx holds nothing of use.
+ * Errors: HFT_E_BTC_TRUNCATED, _COMPACT_SIZE, _TX, _AMOUNT, _TOO_LARGE (it goes on behind HFT_BTC_MESSAGE_MAX). */
 HFT_NODISCARD int hft_btc_parse_tx(hft_btc_tx *tx, const uint8_t *data, size_t len);
 
 /* Iteration over a tx that hft_btc_parse_tx accepted, so it cannot fail. *pos starts at tx->outputs_pos (inputs_pos)

@@ -10,7 +10,7 @@
 typedef struct hft_watch_entry hft_watch_entry;
 
 typedef struct {
-    uint32_t *slots;          /* power of two; entry index + 1 in the low part, hash tag in the high: see watch.c */
+    uint32_t *slots;          /* a power of two of them: entry number + 1 and a hash tag, see watch.c */
     hft_watch_entry *entries;
     uint32_t slot_mask;
     uint32_t n_entries, cap;
@@ -18,7 +18,8 @@ typedef struct {
 
 /* Bytes of memory for `cap` scripts; 0 if cap is 0 or over 2^24. */
 size_t hft_watch_size(uint32_t cap);
-/* Takes 64-byte-aligned memory of hft_watch_size(cap) bytes, the caller's, which outlives the table. */
+/* Takes 64-byte-aligned memory of hft_watch_size(cap) bytes, the caller's, which outlives the table.
+ * Errors: HFT_E_ARGUMENT. */
 HFT_NODISCARD int hft_watch_init(hft_watch *watch, void *memory, uint32_t cap);
 /* Returns 1 = added, 0 = was there with this label. Errors: HFT_E_WATCH_FULL, HFT_E_WATCH_SCRIPT (empty, over
  * HFT_WATCH_SCRIPT_MAX), HFT_E_WATCH_CONFLICT (there under another label; nothing is changed). */
