@@ -1,0 +1,64 @@
+#include "hft/hmac.h"
+
+#include "sha256_kernels.h"
+
+void hft_wipe(void *p, size_t len) {
+    if (len == 0) return;
+    memset(p, 0, len);
+    /* The compiler must assume that the memory is read here, so it cannot drop the memset. */
+    __asm__ volatile("" : : "r"(p) : "memory");
+}
+
+int hft_equal_ct(const void *a, const void *b, size_t len) {
+    const uint8_t *x = a, *y = b;
+    uint32_t difference = 0;
+    for (size_t i = 0; i < len; i++) {
+        difference |= (uint32_t)(x[i] ^ y[i]);
+        /* Hides the value, so that no early exit can be derived from it. */
+        __asm__ volatile("" : "+r"(difference));
+    }
+    return difference == 0;
+}
+
+void hft_hmac_key_init(hft_hmac_key *key, const void *secret, size_t secret_len) {
+    uint8_t pad[64] = {0};
+    if (secret_len > sizeof pad) hft_sha256_digest(pad, secret, secret_len);
+    else if (secret_len != 0) memcpy(pad, secret, secret_len);
+    for (size_t i = 0; i < sizeof pad; i++) pad[i] ^= 0x36;
+    key->inner = hft_sha256_iv;
+    hft_sha256_blocks(&key->inner, pad, 1);
+    for (size_t i = 0; i < sizeof pad; i++) pad[i] ^= 0x36 ^ 0x5c;
+    key->outer = hft_sha256_iv;
+    hft_sha256_blocks(&key->outer, pad, 1);
+    hft_wipe(pad, sizeof pad);
+}
+
+/* `hashed` bytes, pad included, are in *state already; data is the rest of the message. */
+static void finish(uint8_t out[32], const hft_hmac_key *key, hft_sha256_state state, uint64_t hashed,
+                   const void *data, size_t len) {
+    uint8_t tail[128];
+    size_t whole = len / 64;
+    const uint8_t *rest = (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL;
+    size_t n_tail = hft_sha256_pad(tail, rest, len & 63, hashed + len);
+    if (whole != 0) hft_sha256_blocks(&state, data, whole);
+    hft_sha256_blocks(&state, tail, n_tail);
+    hft_sha256_state outer = key->outer;
+    hft_sha256_rehash(&outer, &state, (64 + 32) * 8);
+    hft_sha256_state_bytes(out, &outer);
+}
+
+void hft_hmac_digest(uint8_t out[32], const hft_hmac_key *key, const void *msg, size_t len) {
+    finish(out, key, key->inner, 64, msg, len);
+}
+
+void hft_hmac_prefix_init(hft_hmac_prefix *prefix, const hft_hmac_key *key, const void *text, size_t len) {
+    size_t whole = len / 64;
+    prefix->state = key->inner;
+    prefix->len = 64 * whole;
+    if (whole != 0) hft_sha256_blocks(&prefix->state, text, whole);
+}
+
+void hft_hmac_digest_tail(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
+                          const void *tail, size_t tail_len) {
+    finish(out, key, prefix->state, 64 + prefix->len, tail, tail_len);
+}

@@ -1,0 +1,256 @@
+#include "hft/sha256.h"
+
+#include <stdalign.h>
+
+#include "hft/status.h"
+#include "sha256_kernels.h"
+
+const hft_sha256_state hft_sha256_iv = {{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                                         0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
+
+alignas(64) const uint32_t hft_sha256_k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
+    0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147, 0x06ca6351, 0x14292967,
+    0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13, 0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85,
+    0xa2bfe8a1, 0xa81a664b, 0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
+    0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
+};
+
+/* ---- portable kernel ---- */
+
+static inline uint32_t rotr(uint32_t x, unsigned n) { return x >> n | x << (32 - n); }
+static inline uint32_t big_sigma0(uint32_t x) { return rotr(x, 2) ^ rotr(x, 13) ^ rotr(x, 22); }
+static inline uint32_t big_sigma1(uint32_t x) { return rotr(x, 6) ^ rotr(x, 11) ^ rotr(x, 25); }
+static inline uint32_t small_sigma0(uint32_t x) { return rotr(x, 7) ^ rotr(x, 18) ^ x >> 3; }
+static inline uint32_t small_sigma1(uint32_t x) { return rotr(x, 17) ^ rotr(x, 19) ^ x >> 10; }
+static inline uint32_t choose(uint32_t x, uint32_t y, uint32_t z) { return z ^ (x & (y ^ z)); }
+static inline uint32_t majority(uint32_t x, uint32_t y, uint32_t z) { return (x & y) | (z & (x | y)); }
+
+/* w is a window of 16 words over the message schedule, rewritten as it moves. */
+static inline uint32_t schedule(uint32_t w[16], unsigned i) {
+    if (i < 16) return w[i];
+    w[i & 15] += small_sigma1(w[(i - 2) & 15]) + w[(i - 7) & 15] + small_sigma0(w[(i - 15) & 15]);
+    return w[i & 15];
+}
+
+/* The variables rotate by renaming: after eight rounds each is back in its place. */
+#define ROUND(a, b, c, d, e, f, g, h, i)                                                     \
+    do {                                                                                     \
+        uint32_t t = (h) + big_sigma1(e) + choose(e, f, g) + hft_sha256_k[i] + schedule(w, i); \
+        (d) += t;                                                                            \
+        (h) = t + big_sigma0(a) + majority(a, b, c);                                         \
+    } while (0)
+
+static void compress(hft_sha256_state *state, uint32_t w[16]) {
+    uint32_t a = state->h[0], b = state->h[1], c = state->h[2], d = state->h[3];
+    uint32_t e = state->h[4], f = state->h[5], g = state->h[6], h = state->h[7];
+    for (unsigned i = 0; i < 64; i += 8) {
+        ROUND(a, b, c, d, e, f, g, h, i);
+        ROUND(h, a, b, c, d, e, f, g, i + 1);
+        ROUND(g, h, a, b, c, d, e, f, i + 2);
+        ROUND(f, g, h, a, b, c, d, e, i + 3);
+        ROUND(e, f, g, h, a, b, c, d, i + 4);
+        ROUND(d, e, f, g, h, a, b, c, i + 5);
+        ROUND(c, d, e, f, g, h, a, b, i + 6);
+        ROUND(b, c, d, e, f, g, h, a, i + 7);
+    }
+    state->h[0] += a;
+    state->h[1] += b;
+    state->h[2] += c;
+    state->h[3] += d;
+    state->h[4] += e;
+    state->h[5] += f;
+    state->h[6] += g;
+    state->h[7] += h;
+}
+
+static void blocks_portable(hft_sha256_state *state, const void *data, size_t n_blocks) {
+    const uint8_t *p = data;
+    uint32_t w[16];
+    for (; n_blocks != 0; n_blocks--, p += 64) {
+        for (unsigned i = 0; i < 16; i++) w[i] = hft_load_be32(p + 4 * i);
+        compress(state, w);
+    }
+}
+
+static void blocks2_portable(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b,
+                             size_t n_blocks) {
+    blocks_portable(a, data_a, n_blocks);
+    blocks_portable(b, data_b, n_blocks);
+}
+
+static void rehash_portable(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
+    uint32_t w[16] = {[8] = 0x80000000, [15] = total_bits};
+    memcpy(w, digest->h, sizeof digest->h);
+    compress(state, w);
+}
+
+const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, blocks2_portable, rehash_portable};
+
+/* ---- dispatch ---- */
+
+static const hft_sha256_kernels *kernels_in_use = &hft_sha256_portable;
+
+const char *hft_sha256_kernel(void) { return kernels_in_use->name; }
+
+void hft_sha256_blocks(hft_sha256_state *state, const void *data, size_t n_blocks) {
+    kernels_in_use->blocks(state, data, n_blocks);
+}
+
+void hft_sha256_rehash(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
+    kernels_in_use->rehash(state, digest, total_bits);
+}
+
+/* FIPS 180-4's example "abc", and "abcdbcde..nopq", whose padding takes a second block. */
+static int self_test(const hft_sha256_kernels *kernels) {
+    static const char text[2][57] = {"abc", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"};
+    static const size_t text_len[2] = {3, 56};
+    static const hft_sha256_state expected[2] = {
+        {{0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad}},
+        {{0x248d6a61, 0xd20638b8, 0xe5c02693, 0x0c3e6039, 0xa33ce459, 0x64ff2167, 0xf6ecedd4, 0x19db06c1}},
+    };
+    /* sha256d("abc") */
+    static const hft_sha256_state expected_twice = {
+        {0x4f8b42c2, 0x2dd3729b, 0x519ba6f6, 0x8d2da7cc, 0x5b2d606d, 0x05daed5a, 0xd5128cc0, 0x3e6c6358}};
+    uint8_t tail[2][128];
+    hft_sha256_state state[2] = {hft_sha256_iv, hft_sha256_iv};
+    hft_sha256_state pair[2] = {hft_sha256_iv, hft_sha256_iv};
+    for (int i = 0; i < 2; i++) {
+        size_t n_blocks = hft_sha256_pad(tail[i], text[i], text_len[i] & 63, text_len[i]);
+        kernels->blocks(&state[i], tail[i], n_blocks);
+    }
+    if (memcmp(state, expected, sizeof expected) != 0) return HFT_E_SELF_TEST;
+    kernels->blocks2(&pair[0], tail[0], &pair[1], tail[1], 1);
+    if (memcmp(&pair[0], &expected[0], sizeof pair[0]) != 0) return HFT_E_SELF_TEST;
+    pair[0] = hft_sha256_iv;
+    pair[1] = hft_sha256_iv;
+    kernels->blocks2(&pair[0], tail[1], &pair[1], tail[1], 2);
+    if (memcmp(&pair[0], &expected[1], sizeof pair[0]) != 0 || memcmp(&pair[1], &expected[1], sizeof pair[1]) != 0)
+        return HFT_E_SELF_TEST;
+    pair[0] = hft_sha256_iv;
+    kernels->rehash(&pair[0], &expected[0], 256);
+    return memcmp(&pair[0], &expected_twice, sizeof pair[0]) == 0 ? HFT_OK : HFT_E_SELF_TEST;
+}
+
+int hft_sha256_select(const hft_sha256_kernels *kernels) {
+    int rc = self_test(kernels);
+    if (rc == HFT_OK) kernels_in_use = kernels;
+    return rc;
+}
+
+/* ---- hashing ---- */
+
+void hft_sha256_state_bytes(uint8_t out[32], const hft_sha256_state *state) {
+    for (unsigned i = 0; i < 8; i++) hft_store_be32(out + 4 * i, state->h[i]);
+}
+
+void hft_sha256_init(hft_sha256 *s) {
+    s->state = hft_sha256_iv;
+    s->len = 0;
+}
+
+void hft_sha256_update(hft_sha256 *s, const void *data, size_t len) {
+    const uint8_t *p = data;
+    size_t held = s->len & 63;
+    if (len == 0) return;
+    s->len += len;
+    if (held != 0) {
+        size_t take = 64 - held < len ? 64 - held : len;
+        memcpy(s->buf + held, p, take);
+        p += take;
+        len -= take;
+        if (held + take < 64) return;
+        hft_sha256_blocks(&s->state, s->buf, 1);
+    }
+    hft_sha256_blocks(&s->state, p, len / 64);
+    if ((len & 63) != 0) memcpy(s->buf, p + (len & ~(size_t)63), len & 63);
+}
+
+void hft_sha256_final(hft_sha256 *s, uint8_t out[32]) {
+    uint8_t tail[128];
+    size_t n_blocks = hft_sha256_pad(tail, s->buf, s->len & 63, s->len);
+    hft_sha256_blocks(&s->state, tail, n_blocks);
+    hft_sha256_state_bytes(out, &s->state);
+}
+
+/* The tail is padded first, so that its bytes have left the store buffer when the kernel loads them. */
+static void digest_state(hft_sha256_state *state, const void *data, size_t len) {
+    uint8_t tail[128];
+    size_t whole = len / 64;
+    size_t n_tail = hft_sha256_pad(tail, (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL, len & 63, len);
+    *state = hft_sha256_iv;
+    if (whole != 0) hft_sha256_blocks(state, data, whole);
+    hft_sha256_blocks(state, tail, n_tail);
+}
+
+void hft_sha256_digest(uint8_t out[32], const void *data, size_t len) {
+    hft_sha256_state state;
+    digest_state(&state, data, len);
+    hft_sha256_state_bytes(out, &state);
+}
+
+void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len) {
+    hft_sha256_state first, second = hft_sha256_iv;
+    digest_state(&first, data, len);
+    hft_sha256_rehash(&second, &first, 256);
+    hft_sha256_state_bytes(out, &second);
+}
+
+/* One stream of a pair: its blocks come from the message, then from the padded tail. */
+typedef struct {
+    hft_sha256_state state;
+    const uint8_t *next;
+    size_t n_left; /* blocks at `next` */
+    size_t n_tail; /* blocks of the tail still to come after those */
+    uint8_t tail[128];
+} lane;
+
+static void lane_take(lane *l, size_t n_blocks) {
+    l->next += 64 * n_blocks;
+    l->n_left -= n_blocks;
+    if (l->n_left != 0) return;
+    l->next = l->tail;
+    l->n_left = l->n_tail;
+    l->n_tail = 0;
+}
+
+static void lane_init(lane *l, const void *data, size_t len) {
+    size_t whole = len / 64;
+    l->state = hft_sha256_iv;
+    l->n_tail = hft_sha256_pad(l->tail, (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL, len & 63, len);
+    l->next = whole != 0 ? data : l->tail;
+    l->n_left = whole;
+    if (whole == 0) lane_take(l, 0);
+}
+
+static void lane_finish(lane *l) {
+    while (l->n_left != 0) {
+        hft_sha256_blocks(&l->state, l->next, l->n_left);
+        lane_take(l, l->n_left);
+    }
+}
+
+void hft_sha256d_digest2(uint8_t out_a[32], const void *a, size_t a_len,
+                         uint8_t out_b[32], const void *b, size_t b_len) {
+    lane x, y;
+    lane_init(&x, a, a_len);
+    lane_init(&y, b, b_len);
+    while (x.n_left != 0 && y.n_left != 0) {
+        size_t n_blocks = x.n_left < y.n_left ? x.n_left : y.n_left;
+        kernels_in_use->blocks2(&x.state, x.next, &y.state, y.next, n_blocks);
+        lane_take(&x, n_blocks);
+        lane_take(&y, n_blocks);
+    }
+    lane_finish(&x);
+    lane_finish(&y);
+
+    /* The second hash is one block each; both are independent, so the CPU overlaps them by itself. */
+    hft_sha256_state second_a = hft_sha256_iv, second_b = hft_sha256_iv;
+    hft_sha256_rehash(&second_a, &x.state, 256);
+    hft_sha256_rehash(&second_b, &y.state, 256);
+    hft_sha256_state_bytes(out_a, &second_a);
+    hft_sha256_state_bytes(out_b, &second_b);
+}

@@ -1,0 +1,41 @@
+/* What sha256.c, hmac.c, cpu.c and the kernels share; private to the library. */
+#ifndef HFT_SHA256_KERNELS_H
+#define HFT_SHA256_KERNELS_H
+
+#include "hft/endian.h"
+#include "hft/sha256.h"
+
+/* One implementation of the compression function in the three shapes that callers need. */
+typedef struct {
+    const char *name;
+    void (*blocks)(hft_sha256_state *state, const void *data, size_t n_blocks);
+    /* Two independent streams, n_blocks of each. */
+    void (*blocks2)(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b, size_t n_blocks);
+    /* The one block that holds a digest and its padding, straight from the digest's words. */
+    void (*rehash)(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits);
+} hft_sha256_kernels;
+
+extern const hft_sha256_kernels hft_sha256_portable;
+#if defined(__x86_64__)
+extern const hft_sha256_kernels hft_sha256_shani;
+#endif
+
+extern const uint32_t hft_sha256_k[64];
+
+/* Self-tests the kernels and, if they pass, makes them the ones in use. Errors: HFT_E_SELF_TEST. */
+int hft_sha256_select(const hft_sha256_kernels *kernels);
+
+/* Compresses `digest` (32 bytes) as the end of a message of total_bits bits: the second hash of sha256d, the outer of HMAC. */
+void hft_sha256_rehash(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits);
+
+/* Pads the last `len` (< 64) bytes of a message of total_len bytes; returns the number of blocks, 1 or 2. */
+static inline size_t hft_sha256_pad(uint8_t tail[128], const void *data, size_t len, uint64_t total_len) {
+    size_t n_blocks = len < 56 ? 1 : 2;
+    memset(tail, 0, 128);
+    if (len != 0) memcpy(tail, data, len);
+    tail[len] = 0x80;
+    hft_store_be64(tail + 64 * n_blocks - 8, total_len * 8);
+    return n_blocks;
+}
+
+#endif

@@ -1,0 +1,99 @@
+/* SHA-256 on the SHA extensions (SHA-NI) with SSE4.1.
+ *
+ * The instructions want the state as two registers, ABEF and CDGH (first letter in the highest lane). A block is one chain
+ * of 32 dependent sha256rnds2, four cycles each, whatever else is done: hence the variant that interleaves two streams. */
+#include <immintrin.h>
+
+#include "../sha256_kernels.h"
+
+typedef struct { __m128i abef, cdgh; } registers;
+
+static inline registers load_state(const hft_sha256_state *state) {
+    __m128i abcd = _mm_loadu_si128((const __m128i *)state->h);
+    __m128i efgh = _mm_loadu_si128((const __m128i *)(state->h + 4));
+    return (registers){_mm_shuffle_epi32(_mm_unpacklo_epi64(efgh, abcd), 0xb1),
+                       _mm_shuffle_epi32(_mm_unpackhi_epi64(efgh, abcd), 0xb1)};
+}
+
+static inline void store_state(hft_sha256_state *state, registers r) {
+    __m128i efab = _mm_shuffle_epi32(r.abef, 0xb1);
+    __m128i ghcd = _mm_shuffle_epi32(r.cdgh, 0xb1);
+    _mm_storeu_si128((__m128i *)state->h, _mm_unpackhi_epi64(efab, ghcd));
+    _mm_storeu_si128((__m128i *)(state->h + 4), _mm_unpacklo_epi64(efab, ghcd));
+}
+
+static inline registers add_state(registers x, registers y) {
+    return (registers){_mm_add_epi32(x.abef, y.abef), _mm_add_epi32(x.cdgh, y.cdgh)};
+}
+
+static inline void load_block(__m128i w[4], const uint8_t *p) {
+    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+    for (int i = 0; i < 4; i++)
+        w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), big_endian);
+}
+
+/* Rounds 4 * group .. 4 * group + 3. w holds the last 16 words of the schedule, four to a register. */
+static inline void four_rounds(registers *r, __m128i w[4], int group) {
+    __m128i *now = &w[group & 3];
+    if (group >= 4) {
+        __m128i last = w[(group + 3) & 3];
+        __m128i seven_back = _mm_alignr_epi8(last, w[(group + 2) & 3], 4);
+        *now = _mm_sha256msg1_epu32(*now, w[(group + 1) & 3]);
+        *now = _mm_sha256msg2_epu32(_mm_add_epi32(*now, seven_back), last);
+    }
+    __m128i wk = _mm_add_epi32(*now, _mm_load_si128((const __m128i *)(hft_sha256_k + 4 * group)));
+    r->cdgh = _mm_sha256rnds2_epu32(r->cdgh, r->abef, wk);
+    r->abef = _mm_sha256rnds2_epu32(r->abef, r->cdgh, _mm_shuffle_epi32(wk, 0x0e));
+}
+
+static inline registers compress(registers start, __m128i w[4]) {
+    registers r = start;
+#pragma GCC unroll 16
+    for (int group = 0; group < 16; group++) four_rounds(&r, w, group);
+    return add_state(r, start);
+}
+
+static void blocks_shani(hft_sha256_state *state, const void *data, size_t n_blocks) {
+    const uint8_t *p = data;
+    __m128i w[4];
+    registers r = load_state(state);
+    for (; n_blocks != 0; n_blocks--, p += 64) {
+        load_block(w, p);
+        r = compress(r, w);
+    }
+    store_state(state, r);
+}
+
+static void blocks2_shani(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b,
+                          size_t n_blocks) {
+    const uint8_t *p = data_a, *q = data_b;
+    __m128i v[4], w[4];
+    registers ra = load_state(a), rb = load_state(b);
+    for (; n_blocks != 0; n_blocks--, p += 64, q += 64) {
+        registers start_a = ra, start_b = rb;
+        load_block(v, p);
+        load_block(w, q);
+#pragma GCC unroll 16
+        for (int group = 0; group < 16; group++) {
+            four_rounds(&ra, v, group);
+            four_rounds(&rb, w, group);
+        }
+        ra = add_state(ra, start_a);
+        rb = add_state(rb, start_b);
+    }
+    store_state(a, ra);
+    store_state(b, rb);
+}
+
+/* A digest's words are what a block's would be after the byte swap, so they never pass through bytes. */
+static void rehash_shani(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
+    __m128i w[4] = {
+        _mm_loadu_si128((const __m128i *)digest->h),
+        _mm_loadu_si128((const __m128i *)(digest->h + 4)),
+        _mm_set_epi32(0, 0, 0, (int)0x80000000),
+        _mm_set_epi32((int)total_bits, 0, 0, 0),
+    };
+    store_state(state, compress(load_state(state), w));
+}
+
+const hft_sha256_kernels hft_sha256_shani = {"shani", blocks_shani, blocks2_shani, rehash_shani};
