@@ -76,8 +76,8 @@ class BuildClib(build_clib):
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.build_clib = str(Path(self.build_clib) / f"clib-{MODE}")
-        self.build_temp = str(Path(self.build_temp) / MODE)
+        self.build_clib = f"build/{MODE}/clib"
+        self.build_temp = f"build/{MODE}/temp"
 
     def build_libraries(self, libraries: list) -> None:
         for name, _ in libraries:
@@ -86,11 +86,16 @@ class BuildClib(build_clib):
 
 
 class BuildExt(build_ext):
-    """`build_ext` alone would not build the static libraries it links."""
+    """Builds the static libraries first (`build_ext` alone would not), each mode in a directory of its own.
+
+    An editable install would compile into a temporary directory; here it takes what `build_ext --inplace` made.
+    """
 
     def finalize_options(self) -> None:
         super().finalize_options()
-        self.build_temp = str(Path(self.build_temp) / MODE)
+        self.build_temp = f"build/{MODE}/temp"
+        if self.inplace or self.editable_mode:
+            self.build_lib = f"build/{MODE}/lib"
         self.parallel = self.parallel or os.cpu_count()
 
     def run(self) -> None:
@@ -110,7 +115,7 @@ setup(
             if Path(f"hftcore/{name}.pyx").exists()
         ],
         compiler_directives=DIRECTIVES,
-        build_dir=f"build/cython-{MODE}",
+        build_dir=f"build/{MODE}/cython",
         nthreads=os.cpu_count() or 1,
         include_path=["."],
     ),
