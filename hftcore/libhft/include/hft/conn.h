@@ -1,0 +1,114 @@
+/* One outgoing stream connection on a ring: connect, TLS if wanted, bytes in, bytes out, orderly end.
+ *
+ * The owner hands completions in and asks what they mean; nothing calls up. Buffers are fixed. Received bytes
+ * are views, valid until the next hft_conn_consume/pump/rearm. After hft_conn_close the connection waits
+ * for the operations still in flight; hft_conn_settle says when it is idle and may be used again. */
+#ifndef HFT_CONN_H
+#define HFT_CONN_H
+
+#include <netinet/in.h>
+
+#include "hft/ring.h"
+#include "hft/tls.h"
+
+typedef enum {
+    HFT_CONN_IDLE = 0,   /* no socket */
+    HFT_CONN_CONNECTING, /* TCP */
+    HFT_CONN_SECURING,   /* TLS handshake */
+    HFT_CONN_OPEN,
+    HFT_CONN_CLOSING,    /* waiting for operations in flight to end */
+} hft_conn_state;
+
+typedef enum {
+    HFT_CONN_NOTHING = 0,
+    HFT_CONN_UP,   /* just became OPEN */
+    HFT_CONN_DATA, /* bytes arrived */
+    HFT_CONN_SENT, /* everything queued has left */
+} hft_conn_event;
+
+typedef union {
+    struct sockaddr any;
+    struct sockaddr_in v4;
+    struct sockaddr_in6 v6;
+} hft_address;
+
+typedef struct { uint8_t *data; size_t cap, head, tail; } hft_buffer; /* valid bytes: [head, tail) */
+
+typedef struct {
+    hft_ring *ring;
+    uint32_t slot, generation;
+    int fd;
+    uint8_t state; /* hft_conn_state */
+    uint8_t in_flight; /* bit per hft_ring_op */
+    uint8_t use_tls;
+    hft_buffer recv;    /* as received */
+    hft_buffer plain;   /* TLS: decrypted; else unused */
+    hft_buffer send;    /* to be sent */
+    uint8_t *scratch;   /* TLS: where a message is built before encryption */
+    size_t scratch_cap;
+    hft_tls tls;
+    hft_address address;
+    uint64_t bytes_in, bytes_out;
+    hft_err err; /* why it closed */
+} hft_conn;
+
+#define HFT_CONN_RECV_MIN 4096     /* least room a receive is started with */
+#define HFT_CONN_RECV_MAX 262144   /* most bytes one receive takes: bounds the work per event */
+#define HFT_CONN_PLAIN_MAX 16384   /* most bytes one commit takes on TLS (one record) */
+
+/* Memory for the buffers, each from the owner: recv_cap and send_cap bytes; with TLS also plain_cap and
+ * HFT_CONN_PLAIN_MAX of scratch. tls context NULL = plain TCP. host is for TLS. */
+typedef struct {
+    hft_ring *ring;
+    uint32_t slot;
+    uint8_t *recv_memory; size_t recv_cap;
+    uint8_t *send_memory; size_t send_cap;
+    uint8_t *plain_memory; size_t plain_cap;
+    uint8_t *scratch_memory;
+    hft_tls_context *tls_context;
+    const char *host;
+} hft_conn_config;
+
+HFT_NODISCARD int hft_conn_init(hft_conn *conn, const hft_conn_config *config, hft_err *err);
+/* Only when IDLE. Frees what TLS holds. */
+void hft_conn_free(hft_conn *conn);
+
+/* Starts connecting; IDLE only. Errors: -errno of socket(), HFT_E_RING_FULL, HFT_E_STATE; the state stays IDLE. */
+HFT_NODISCARD int hft_conn_connect(hft_conn *conn, const hft_address *address);
+
+/* Takes a completion of this slot. Returns an hft_conn_event. A failure closes: see hft_conn_settle. */
+HFT_NODISCARD int hft_conn_complete(hft_conn *conn, uint64_t tag, int32_t result);
+
+/* The bytes received and not yet consumed. */
+static inline uint8_t *hft_conn_data(hft_conn *conn, size_t *len) {
+    hft_buffer *b = conn->use_tls ? &conn->plain : &conn->recv;
+    *len = b->tail - b->head;
+    return b->data + b->head;
+}
+static inline void hft_conn_consume(hft_conn *conn, size_t n) {
+    (conn->use_tls ? &conn->plain : &conn->recv)->head += n;
+}
+/* TLS: decrypts what was received and not yet decrypted. 1 = there is more data, 0 = no, < 0 = the connection closes. */
+HFT_NODISCARD int hft_conn_pump(hft_conn *conn);
+/* Starts the next receive, once the owner has consumed what it could. Closes with HFT_E_CONN_RECV_FULL where
+ * a message is longer than the buffer. */
+void hft_conn_rearm(hft_conn *conn);
+
+/* n writable bytes to build a message in, or NULL if the send buffer has no room (HFT_CONN_PLAIN_MAX at most with TLS). */
+uint8_t *hft_conn_space(hft_conn *conn, size_t n);
+/* Queues message[0..len), which lies in the space just given; with TLS it is encrypted here, as one record.
+ * 0, HFT_E_CONN_SEND_FULL (nothing was queued), HFT_E_TLS_*. */
+HFT_NODISCARD int hft_conn_commit(hft_conn *conn, const uint8_t *message, size_t len);
+/* Starts sending what is queued, unless a send is in flight already (the rest then follows by itself). */
+HFT_NODISCARD int hft_conn_flush(hft_conn *conn);
+/* 1 if nothing is queued or in flight to be sent. */
+static inline int hft_conn_drained(const hft_conn *conn) {
+    return conn->send.head == conn->send.tail && (conn->in_flight & 1u << HFT_OP_SEND) == 0;
+}
+
+/* Begins to close; the first reason given is kept. No effect when IDLE or CLOSING. */
+void hft_conn_close(hft_conn *conn, int code, const char *text);
+/* 1, once: the connection was CLOSING, nothing is in flight any more, the socket is closed and the state IDLE. */
+int hft_conn_settle(hft_conn *conn);
+
+#endif
