@@ -6,7 +6,8 @@ import fcntl
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +16,10 @@ import buildconf
 BUILD = buildconf.ROOT / "build" / "native"
 CC = os.environ.get("CC", "gcc")
 FLAGS = [*buildconf.C_STANDARD, "-O1", "-g", "-fno-omit-frame-pointer", *buildconf.SANITIZE, *buildconf.WARNINGS]
+INCLUDES = [f"-I{buildconf.INCLUDE}", "-Itests/c"]
+COVERAGE = ["-fsanitize-coverage=trace-pc"]
 ENVIRONMENT = {
-    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
+    "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:handle_abort=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
 }
 
@@ -25,7 +28,8 @@ class CompileError(Exception):
     """The compiler refused a file; the message is what it printed."""
 
 
-def compile_c(command: list[str]) -> None:
+def compile_c(command: Sequence[str]) -> None:
+    """Runs a compiler or linker from the project's root."""
     result = subprocess.run(command, cwd=buildconf.ROOT, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise CompileError(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
@@ -49,70 +53,81 @@ def headers_digest() -> str:
     return digest(*((buildconf.ROOT / path).read_bytes() for path in [*buildconf.headers(), *local]))
 
 
-def object_of(source: Path, flags: list[str], headers: str) -> Path:
-    """The object file of `source`, named by a hash of all that goes into it."""
-    text = (buildconf.ROOT / source).read_bytes()
-    target = BUILD / f"{source.stem}-{digest(CC, flags, headers, str(source), text)}.o"
+def made(name: str, suffix: str, key: str, command: Sequence[str]) -> Path:
+    """The file `command` makes (its path goes at the end), unless one with this key is there. Older ones are removed."""
+    target = BUILD / f"{name}-{key}{suffix}"
     if not target.exists():
-        for stale in BUILD.glob(f"{source.stem}-{'?' * 16}.o"):
+        for stale in BUILD.glob(f"{name}-{'?' * len(key)}{suffix}"):
             stale.unlink()
-        partial = target.with_suffix(".tmp")
-        include = [f"-I{buildconf.INCLUDE}", "-Itests/c"]
-        compile_c([CC, *FLAGS, *flags, *include, "-c", str(source), "-o", str(partial)])
+        partial = BUILD / f"{name}.partial{suffix}"
+        partial.unlink(missing_ok=True)
+        compile_c([*command, str(partial)])
         partial.rename(target)
     return target
 
 
-def pure_objects(headers: str) -> list[Path]:
-    portable = [object_of(source, [], headers) for source in buildconf.pure_sources()]
-    return portable + [object_of(source, flags, headers) for source, flags in buildconf.kernel_sources().items()]
+def objects(sources: Iterable[tuple[Path, list[str]]], headers: str, variant: str) -> list[Path]:
+    """Compiles (source, flags) pairs, as many at a time as there are cores."""
+
+    def one(item: tuple[Path, list[str]]) -> Path:
+        source, flags = item
+        key = digest(CC, FLAGS, flags, headers, str(source), (buildconf.ROOT / source).read_bytes())
+        return made(f"{variant}{source.stem}", ".o", key, [CC, *FLAGS, *flags, *INCLUDES, "-c", str(source), "-o"])
+
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(one, sources))
 
 
-def system_objects(headers: str) -> list[Path]:
-    cflags = buildconf.pkg_config("openssl", "--cflags")
-    return [object_of(source, cflags, headers) for source in buildconf.system_sources()]
+def archive(name: str, members: list[Path]) -> Path:
+    """A static library, so that a program links only what it uses."""
+    inputs = [str(path) for path in members]
+    # ar wants its output before its inputs.
+    return made(name, ".a", digest(inputs), ["sh", "-c", 'for out; do :; done; exec ar rcs "$out" ' + " ".join(inputs), "ar"])
+
+
+def core(headers: str, *, system: bool, coverage: bool) -> list[Path]:
+    """The core's libraries, in link order."""
+    variant, extra = ("fuzz-", COVERAGE) if coverage else ("", [])
+    pure = [(source, extra) for source in buildconf.pure_sources()]
+    pure += [(source, [*flags, *extra]) for source, flags in buildconf.kernel_sources().items()]
+    libraries = [archive(f"{variant}libhft", objects(pure, headers, variant))]
+    if system:
+        cflags = buildconf.pkg_config("openssl", "--cflags")
+        above = [(source, [*cflags, *extra]) for source in buildconf.system_sources()]
+        libraries.insert(0, archive(f"{variant}libhft_system", objects(above, headers, variant)))
+    return libraries
 
 
 def system_libraries() -> list[str]:
     """OpenSSL, and liburing under the name (its SONAME) that the loader will look for."""
-    soname = BUILD / "libliburing.so"
-    if not soname.is_symlink() or soname.readlink() != buildconf.liburing_dir() / "liburing.so":
+    library, soname = buildconf.liburing_dir() / "liburing.so", BUILD / "libliburing.so"
+    if not soname.is_symlink() or soname.readlink() != library:
         soname.unlink(missing_ok=True)
-        soname.symlink_to(buildconf.liburing_dir() / "liburing.so")
+        soname.symlink_to(library)
     return [f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so", *buildconf.pkg_config("openssl", "--libs")]
 
 
-def archive_of(name: str, objects: list[Path]) -> Path:
-    """A static library, so that a program links only what it uses; named by what is in it."""
-    archive = BUILD / f"{name}-{digest([str(path) for path in objects])}.a"
-    if not archive.exists():
-        for stale in BUILD.glob(f"{name}-{'?' * 16}.a"):
-            stale.unlink()
-        partial = archive.with_suffix(".tmp")
-        partial.unlink(missing_ok=True)
-        compile_c(["ar", "rcs", str(partial), *map(str, objects)])
-        partial.rename(archive)
-    return archive
+def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:
+    words = [*map(str, inputs), *libraries, "-lm", "-lpthread"]
+    return made(name, "", digest(words), [CC, *buildconf.SANITIZE, *words, "-o"])
 
 
-def build(name: str, sources: list[Path], *, system: bool = False) -> Path:
-    """Links `sources` (relative to the root, warnings are errors) and the core into one sanitised program."""
+def build(source: Path, *, system: bool = False) -> Path:
+    """The sanitised program made of `source` (relative to the root, warnings are errors) and the core."""
     with lock():
         headers = headers_digest()
-        own = [object_of(source, ["-Werror"], headers) for source in sources]
-        core = [archive_of("pure", pure_objects(headers))]
-        if system:
-            core.insert(0, archive_of("system", system_objects(headers)))
-        program = BUILD / name
-        stamp = BUILD / f"{name}.stamp"
-        key = digest([str(path) for path in [*own, *core]])
-        if not program.exists() or not stamp.exists() or stamp.read_text() != key:
-            stamp.unlink(missing_ok=True)
-            libraries = system_libraries() if system else []
-            inputs = [str(path) for path in [*own, *core]]
-            compile_c([CC, *buildconf.SANITIZE, *inputs, *libraries, "-lm", "-lpthread", "-o", str(program)])
-            stamp.write_text(key)
-        return program
+        own = objects([(source, ["-Werror"])], headers, "")
+        libraries = system_libraries() if system else []
+        return link(source.stem, [*own, *core(headers, system=system, coverage=False)], libraries)
+
+
+def build_fuzzer(source: Path) -> Path:
+    """The fuzzer made of the target `source`, the driver and the core; see tests/fuzz/driver.c."""
+    with lock():
+        headers = headers_digest()
+        driver = Path("tests/fuzz/driver.c")
+        own = objects([(source, ["-Werror", *COVERAGE]), (driver, ["-Werror", "-O2", "-fno-sanitize=all"])], headers, "")
+        return link(source.stem, [*own, *core(headers, system=False, coverage=True)], [])
 
 
 def run(program: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

@@ -14,10 +14,6 @@ SOURCES = sorted(path.relative_to(buildconf.ROOT) for path in Path(__file__).par
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_c(source: Path) -> None:
-    try:
-        program = native.build(source.stem, [source], system=source.stem.startswith("test_sys_"))
-    except native.CompileError as error:
-        pytest.fail(str(error), pytrace=False)
-    result = native.run(program)
+    result = native.run(native.build(source, system=source.stem.startswith("test_sys_")))
     if result.returncode != 0:
         pytest.fail(f"{source} exited with {result.returncode}\n{result.stdout}{result.stderr}", pytrace=False)

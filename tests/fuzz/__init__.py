@@ -1,0 +1,1 @@
+"""Fuzz targets, the driver that mutates inputs for them, and the seeds it begins with."""

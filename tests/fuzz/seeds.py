@@ -1,0 +1,155 @@
+"""What the fuzzers begin with: small valid inputs of each format, and every input that once found a mistake."""
+
+from __future__ import annotations
+
+import struct
+from hashlib import sha256
+from pathlib import Path
+
+import buildconf
+
+HERE = Path(__file__).parent
+CORPUS = HERE / "corpus"  # corpus/<name>/*: inputs that once made fuzz_<name> fail
+
+
+def targets() -> list[Path]:
+    """The fuzz targets, relative to the root."""
+    return sorted(path.relative_to(buildconf.ROOT) for path in HERE.glob("fuzz_*.c"))
+
+
+def ws_frame(opcode: int, payload: bytes, *, fin: bool = True, mask: bytes = b"") -> bytes:
+    head = bytes([(0x80 if fin else 0) | opcode])
+    bit = 0x80 if mask else 0
+    if len(payload) < 126:
+        head += bytes([bit | len(payload)])
+    elif len(payload) < 65536:
+        head += struct.pack(">BH", bit | 126, len(payload))
+    else:
+        head += struct.pack(">BQ", bit | 127, len(payload))
+    return head + mask + bytes(byte ^ mask[i % 4] if mask else byte for i, byte in enumerate(payload))
+
+
+WS = [
+    ws_frame(1, b'{"id":"a1","status":200,"result":{"orderId":28}}'),
+    ws_frame(1, "Köln ₿ 😀".encode()),
+    ws_frame(1, b"Hel", fin=False) + ws_frame(9, b"ping") + ws_frame(0, b"lo"),
+    ws_frame(2, bytes(range(256)) * 2),
+    ws_frame(8, struct.pack(">H", 1000) + b"done"),
+    ws_frame(8, b""),
+    ws_frame(10, b"x" * 125),
+    ws_frame(1, b"masked", mask=b"\x01\x02\x03\x04"),
+    ws_frame(2, b"\0" * 65536)[:3000],
+]
+
+HTTP = [
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n\x81\x02hi",
+    b"HTTP/1.1 101 \r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n"
+    b"Sec-WebSocket-Accept:s3pPLMBiTxaQ9kYGzzhZRbK+xOo= \r\nX: y\r\n\r\n",
+    b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\n{}",
+    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+]
+
+JSON = [
+    b'{"id":"hft-1","status":200,"result":{"symbol":"BTCUSDT","orderId":28,"status":"FILLED","executedQty":"0.01"},'
+    b'"rateLimits":[{"rateLimitType":"ORDERS","interval":"SECOND","intervalNum":10,"limit":50,"count":1}]}',
+    b'{"id":"x","status":400,"error":{"code":-2010,"msg":"Account has insufficient balance for requested action."}}',
+    rb'[null,true,false,0,-1.5e+10,"\u20bf\ud83d\ude00\n\"\\\/",{"a":[[[{}]]]}]',
+    b'{"":{"a.b":[1,2,3]},"e":"executionReport"} ',
+    b"12345678901234567890.00000001",
+    b"[" * 70 + b"]" * 70,
+]
+
+TEXT = [
+    b"0",
+    b"18446744073709551615",
+    b"21000000.00000000",
+    b"0.00000001",
+    b"00ff7a",
+    b"AAECAwQFBgcICQ==",
+    "Köln ₿ 😀".encode(),
+    b"\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80",
+]
+
+ORDER = [
+    b'{"id":"${client_id}","method":"order.place","params":{"apiKey":"k","quantity":"${quantity}","signature":"${signature}",'
+    b'"timestamp":${timestamp}}}',
+    b"apiKey=k&quantity=${quantity}&timestamp=${timestamp}",
+    b"${a}${b}$$${",
+]
+
+
+def compact(value: int) -> bytes:
+    if value < 0xFD:
+        return bytes([value])
+    return struct.pack("<BH", 0xFD, value) if value < 0x10000 else struct.pack("<BI", 0xFE, value)
+
+
+def script_p2pkh(byte: int) -> bytes:
+    return b"\x76\xa9\x14" + bytes([byte]) * 20 + b"\x88\xac"
+
+
+def script_p2wpkh(byte: int) -> bytes:
+    return b"\x00\x14" + bytes([byte]) * 20
+
+
+def transaction(inputs: int, outputs: list[tuple[int, bytes]], *, witness: bool) -> bytes:
+    raw = struct.pack("<i", 2) + (b"\0\x01" if witness else b"") + compact(inputs)
+    for i in range(inputs):
+        script = b"" if witness else b"\x47" + b"\x30" * 71 + b"\x21" + b"\x02" * 33
+        raw += bytes([i % 256]) * 32 + struct.pack("<I", i) + compact(len(script)) + script + b"\xfd\xff\xff\xff"
+    raw += compact(len(outputs)) + b"".join(struct.pack("<q", v) + compact(len(s)) + s for v, s in outputs)
+    if witness:
+        raw += (b"\x02\x47" + b"\x30" * 71 + b"\x21" + b"\x02" * 33) * inputs
+    return raw + struct.pack("<I", 866342)
+
+
+def message(command: bytes, payload: bytes, magic: bytes = b"\xf9\xbe\xb4\xd9") -> bytes:
+    checksum = sha256(sha256(payload).digest()).digest()[:4]
+    return magic + command.ljust(12, b"\0") + struct.pack("<I", len(payload)) + checksum + payload
+
+
+TX = [
+    transaction(1, [(150_000_000, script_p2pkh(1)), (9, script_p2wpkh(2))], witness=False),
+    transaction(1, [(100_000_000, script_p2wpkh(1)), (1, b"\x51\x20" + b"\x03" * 32)], witness=True),
+    transaction(3, [(1, b"\xa9\x14" + b"\x04" * 20 + b"\x87"), (0, b"\x6a\x04data")] * 130, witness=True),
+    transaction(1, [(2_100_000_000_000_000, script_p2pkh(5))], witness=False),
+]
+ADDRESS = struct.pack("<Q", 9) + b"\0" * 10 + b"\xff\xff\x7f\0\0\x01" + struct.pack(">H", 8333)
+VERSION = (
+    struct.pack("<iQq", 70016, 9, 1_700_000_000) + ADDRESS * 2 + b"\x01" * 8 + b"\x10/Satoshi:27.0.0/" + b"\0\0\0\0\x01"
+)
+INV = compact(2) + struct.pack("<I", 5) + b"\x0a" * 32 + struct.pack("<I", 2) + b"\x0b" * 32
+MESSAGES = [
+    message(b"version", VERSION) + message(b"wtxidrelay", b"") + message(b"verack", b""),
+    message(b"ping", b"\x01" * 8) + message(b"inv", INV),
+    message(b"tx", TX[0]),
+    message(b"tx", TX[1]) + message(b"pong", b"\x01" * 8),
+    message(b"notfound", INV) + message(b"feefilter", b"\0" * 8) + message(b"sendcmpct", b"\0" * 9),
+]
+
+# By prefix of the target's name: fuzz_btc_tx takes "btc_tx", else "btc". A target of no known name gets them all.
+SEEDS = {
+    "ws": WS,
+    "http1": HTTP,
+    "json": JSON,
+    "text": TEXT,
+    "order": ORDER,
+    "btc_tx": TX,
+    "btc": [*MESSAGES, *TX, VERSION, INV],
+}
+
+
+def seeds_of(target: Path) -> list[bytes]:
+    name = target.stem.removeprefix("fuzz_")
+    known = sorted((key for key in SEEDS if name.startswith(key)), key=len)
+    return SEEDS[known[-1]] if known else [seed for group in SEEDS.values() for seed in group]
+
+
+def write(target: Path, directory: Path) -> list[str]:
+    """Writes the target's seeds into `directory`; returns what to give the fuzzer: it, and the stored corpus if any."""
+    directory.mkdir(parents=True, exist_ok=True)
+    for i, seed in enumerate(seeds_of(target)):
+        (directory / f"seed-{i:02}").write_bytes(seed)
+    stored = CORPUS / target.stem.removeprefix("fuzz_")
+    return [str(directory), *([str(stored)] if stored.is_dir() else [])]
