@@ -7,6 +7,15 @@ cdef extern from "hft/status.h" nogil:
         uint32_t pos
         char text[128]
 
+    enum:
+        HFT_E_STATE
+        HFT_E_MEMORY
+        HFT_E_BTC_CHECKSUM
+        HFT_E_BTC_TRUNCATED
+        HFT_E_BTC_TRAILING
+        HFT_E_BTC_COUNT
+        HFT_E_WATCH_FULL
+
     const char *hft_status_name(int code)
     const char *hft_status_text(int code)
     int hft_status_at(size_t i)

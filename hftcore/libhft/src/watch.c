@@ -99,6 +99,7 @@ static inline int64_t probe(const hft_watch *watch, uint32_t *slot, uint64_t has
 
 int hft_watch_add(hft_watch *watch, const uint8_t *script, size_t len, uint32_t label) {
     if (len == 0 || len > HFT_WATCH_SCRIPT_MAX) return HFT_E_WATCH_SCRIPT;
+    if (watch->cap == 0) return HFT_E_WATCH_FULL;
     uint32_t slot;
     uint64_t hash = script_hash(script, len);
     int64_t number = probe(watch, &slot, hash, script, len);

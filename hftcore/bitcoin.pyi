@@ -1,0 +1,148 @@
+from collections.abc import Iterable
+from enum import IntEnum
+from os import PathLike
+from typing import NamedTuple, final
+
+from typing_extensions import Buffer
+
+from hftcore.addresses import NETWORKS as NETWORKS
+from hftcore.addresses import Network as Network
+from hftcore.addresses import decode_address as decode_address
+from hftcore.addresses import encode_address as encode_address
+from hftcore.addresses import get_network as get_network
+from hftcore.errors import HftError
+
+__all__ = [
+    "INV_MAX",
+    "MESSAGE_MAX",
+    "NETWORKS",
+    "PROTOCOL_VERSION",
+    "InvEntry",
+    "InvType",
+    "Message",
+    "MessageParser",
+    "Network",
+    "Transaction",
+    "TxIn",
+    "TxOut",
+    "Version",
+    "WatchTable",
+    "build_inv",
+    "build_message",
+    "build_version",
+    "decode_address",
+    "decode_compact_size",
+    "encode_address",
+    "encode_compact_size",
+    "get_network",
+    "parse_block",
+    "parse_inv",
+    "parse_transaction",
+    "parse_version",
+    "split_transactions",
+]
+
+PROTOCOL_VERSION: int
+MESSAGE_MAX: int
+INV_MAX: int
+
+class InvType(IntEnum):
+    TX = 1
+    BLOCK = 2
+    WTX = 5
+    WITNESS_TX = 0x40000001
+
+class Message(NamedTuple):
+    command: str
+    payload: bytes
+
+class Version(NamedTuple):
+    version: int
+    services: int
+    timestamp: int
+    nonce: int
+    user_agent: str
+    start_height: int
+    relay: bool
+
+class InvEntry(NamedTuple):
+    type: int
+    hash: str
+
+class TxIn(NamedTuple):
+    prev_txid: str
+    prev_index: int
+    script: bytes
+    sequence: int
+
+class TxOut(NamedTuple):
+    value: int
+    script: bytes
+
+@final
+class MessageParser:
+    def __init__(self, network: str = "mainnet", *, message_max: int = 4_000_000) -> None: ...
+    @property
+    def error(self) -> HftError | None: ...
+    def feed(self, data: Buffer) -> list[Message]: ...
+
+@final
+class Transaction:
+    def __init__(self) -> None: ...
+    @property
+    def raw(self) -> bytes: ...
+    @property
+    def txid(self) -> str: ...
+    @property
+    def wtxid(self) -> str: ...
+    @property
+    def version(self) -> int: ...
+    @property
+    def locktime(self) -> int: ...
+    @property
+    def size(self) -> int: ...
+    @property
+    def vsize(self) -> int: ...
+    @property
+    def has_witness(self) -> bool: ...
+    @property
+    def inputs(self) -> tuple[TxIn, ...]: ...
+    @property
+    def outputs(self) -> tuple[TxOut, ...]: ...
+
+@final
+class WatchTable:
+    def __new__(cls, capacity: int = 4096) -> WatchTable: ...
+    @staticmethod
+    def from_csv(path: str | PathLike[str], network: str = "mainnet") -> WatchTable: ...
+    def add(self, script: Buffer, label: str) -> bool: ...
+    def add_address(self, text: str, label: str, network: str = "mainnet") -> bool: ...
+    def find(self, script: Buffer) -> str | None: ...
+    @property
+    def labels(self) -> tuple[str, ...]: ...
+    @property
+    def conflicts(self) -> tuple[str, ...]: ...
+    @property
+    def frozen(self) -> bool: ...
+    def __len__(self) -> int: ...
+
+def build_message(network: str, command: str, payload: Buffer = b"") -> bytes: ...
+def build_version(
+    network: str,
+    *,
+    version: int = 70016,
+    services: int = 0,
+    timestamp: int | None = None,
+    nonce: int | None = None,
+    user_agent: str = "/hftcore:0.1.0/",
+    start_height: int = 0,
+    relay: bool = True,
+) -> bytes: ...
+def build_inv(network: str, command: str, type: int, hashes: Iterable[str]) -> bytes: ...  # noqa: A002
+def parse_version(payload: Buffer) -> Version: ...
+def parse_inv(payload: Buffer) -> list[InvEntry]: ...
+def encode_compact_size(value: int) -> bytes: ...
+def decode_compact_size(data: Buffer, pos: int = 0) -> tuple[int, int]: ...
+def parse_transaction(raw: Buffer) -> Transaction: ...
+def parse_block(raw: Buffer) -> list[bytes]: ...
+def split_transactions(raw: Buffer) -> list[bytes]: ...

@@ -1,0 +1,631 @@
+"""Bitcoin's peer-to-peer messages, transactions and addresses, and the table of watched scripts.
+
+Nothing here does I/O: bytes go in, bytes and plain values come out. Hashes are hex in display order (the reverse of
+their order on the wire), amounts satoshi, scripts raw bytes.
+
+Malformed input raises RemoteProtocolError, a value that cannot be encoded LocalProtocolError, a wrong address or
+setting ConfigError; each carries ``.code`` and ``.name`` (``HFT_E_BTC_...``).
+"""
+
+import csv
+import secrets
+import time
+from collections import namedtuple
+from enum import IntEnum
+
+import cython
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdlib cimport free
+from libc.string cimport memset
+from posix.stdlib cimport posix_memalign
+
+from hftcore._status cimport check, init_core, make_error
+from hftcore.libhft.btc cimport (
+    HFT_BTC_HEADER_LEN,
+    HFT_BTC_INV_MAX,
+    HFT_BTC_MESSAGE_MAX,
+    HFT_BTC_PROTOCOL_VERSION,
+    HFT_BTC_USER_AGENT_MAX,
+    hft_btc_build_inv,
+    hft_btc_build_message,
+    hft_btc_build_version,
+    hft_btc_checksum,
+    hft_btc_compact_size_put,
+    hft_btc_compact_size_read,
+    hft_btc_ids,
+    hft_btc_input,
+    hft_btc_message,
+    hft_btc_next_input,
+    hft_btc_next_message,
+    hft_btc_next_output,
+    hft_btc_output,
+    hft_btc_parse_inv,
+    hft_btc_parse_tx,
+    hft_btc_parse_version,
+    hft_btc_tx,
+    hft_btc_version,
+    hft_btc_vsize,
+)
+from hftcore.libhft.status cimport (
+    HFT_E_BTC_CHECKSUM,
+    HFT_E_BTC_COUNT,
+    HFT_E_BTC_TRAILING,
+    HFT_E_BTC_TRUNCATED,
+    HFT_E_MEMORY,
+    HFT_E_STATE,
+    HFT_E_WATCH_FULL,
+)
+from hftcore.libhft.watch cimport hft_watch_add, hft_watch_find, hft_watch_init, hft_watch_size
+
+from hftcore.addresses import NETWORKS, Network, decode_address, encode_address, get_network
+from hftcore.errors import ConfigError, LocalProtocolError
+
+__all__ = [
+    "INV_MAX",
+    "MESSAGE_MAX",
+    "NETWORKS",
+    "PROTOCOL_VERSION",
+    "InvEntry",
+    "InvType",
+    "Message",
+    "MessageParser",
+    "Network",
+    "Transaction",
+    "TxIn",
+    "TxOut",
+    "Version",
+    "WatchTable",
+    "build_inv",
+    "build_message",
+    "build_version",
+    "decode_address",
+    "decode_compact_size",
+    "encode_address",
+    "encode_compact_size",
+    "get_network",
+    "parse_block",
+    "parse_inv",
+    "parse_transaction",
+    "parse_version",
+    "split_transactions",
+]
+
+init_core()
+
+PROTOCOL_VERSION = HFT_BTC_PROTOCOL_VERSION
+MESSAGE_MAX = HFT_BTC_MESSAGE_MAX
+INV_MAX = HFT_BTC_INV_MAX
+
+cdef size_t BLOCK_HEADER_LEN = 80
+cdef uint64_t WATCH_CAP_MAX = 1 << 24
+cdef Py_ssize_t LABEL_MAX = 64
+
+
+class InvType(IntEnum):
+    """Type of an entry of inv, getdata and notfound (BIP144, BIP339)."""
+
+    TX = 1
+    BLOCK = 2
+    WTX = 5
+    WITNESS_TX = 0x40000001
+
+
+Message = namedtuple("Message", ("command", "payload"), module=__name__)
+Message.__doc__ = "A message of the v1 transport: command without its padding, payload with a verified checksum."
+
+Version = namedtuple(
+    "Version",
+    ("version", "services", "timestamp", "nonce", "user_agent", "start_height", "relay"),
+    module=__name__,
+)
+Version.__doc__ = "Payload of a version message; timestamp in Unix seconds."
+
+InvEntry = namedtuple("InvEntry", ("type", "hash"), module=__name__)
+InvEntry.__doc__ = "An entry of inv, getdata or notfound: type as int (see InvType), hash as hex in display order."
+
+TxIn = namedtuple("TxIn", ("prev_txid", "prev_index", "script", "sequence"), module=__name__)
+TxIn.__doc__ = "A transaction input: the outpoint it spends, its scriptSig and its sequence number."
+
+TxOut = namedtuple("TxOut", ("value", "script"), module=__name__)
+TxOut.__doc__ = "A transaction output: value in satoshi and scriptPubKey."
+
+
+# ---- helpers ----
+
+cdef bytes as_bytes(object data):
+    return data if type(data) is bytes else memoryview(data).tobytes()
+
+
+cdef const uint8_t *ptr(bytes data) noexcept:
+    return <const uint8_t *>PyBytes_AS_STRING(data)
+
+
+cdef str display(const uint8_t *wire_hash):
+    return PyBytes_FromStringAndSize(<const char *>wire_hash, 32)[::-1].hex()
+
+
+cdef bytes wire(object text):
+    data = bytes.fromhex(text)
+    if len(data) != 32:
+        raise LocalProtocolError(f"a hash has 64 hex digits, not {len(text)}")
+    return data[::-1]
+
+
+# What the caller asked for cannot be encoded: the fault is local, whatever block the status belongs to.
+cdef int check_local(int rc, str what) except -1:
+    if rc >= 0:
+        return rc
+    error = make_error(rc, what, None)
+    raise LocalProtocolError(str(error), code=rc, name=error.name)
+
+
+cdef uint32_t magic_of(str network) except? 0:
+    return int.from_bytes(get_network(network).magic, "little")
+
+
+# ---- messages ----
+
+@cython.final
+cdef class MessageParser:
+    """Cuts a peer's byte stream into messages, however it was split.
+
+    network: whose magic every message must carry. message_max: longest payload accepted, bytes.
+
+    A parser that met malformed data stays failed: messages in front of the fault are still returned, then feed()
+    raises RemoteProtocolError (HFT_E_BTC_MAGIC, _COMMAND, _TOO_LARGE or _CHECKSUM).
+    """
+
+    def __init__(self, network="mainnet", *, message_max=HFT_BTC_MESSAGE_MAX):
+        self._magic = magic_of(network)
+        if not 0 < message_max <= HFT_BTC_MESSAGE_MAX:
+            raise ConfigError(f"message_max: 1 to {HFT_BTC_MESSAGE_MAX}")
+        self._message_max = message_max
+        self._buffer = bytearray()
+        self._error = None
+        self._need = HFT_BTC_HEADER_LEN
+
+    @property
+    def error(self):
+        """The fault that ended parsing, or None."""
+        return self._error
+
+    def feed(self, data):
+        """The messages that `data` (bytes-like) completes, in order."""
+        if self._error is not None:
+            raise self._error
+        self._buffer += data
+        messages = []
+        cdef size_t used = self._parse(messages)
+        if used > 0:
+            del self._buffer[:used]
+        if self._error is not None and not messages:
+            raise self._error
+        return messages
+
+    cdef size_t _parse(self, list messages) except? 0:
+        cdef const uint8_t *data = <const uint8_t *>PyByteArray_AS_STRING(self._buffer)
+        cdef size_t size = <size_t>PyByteArray_GET_SIZE(self._buffer), pos = 0, used = 0
+        cdef hft_btc_message msg
+        cdef uint8_t digest[32]
+        cdef int rc = 0
+        # Any four bytes already show a wrong magic; otherwise nothing is looked at twice while a payload trickles in.
+        while size - pos >= self._need or (self._need == HFT_BTC_HEADER_LEN and size > pos):
+            rc = hft_btc_next_message(&msg, &used, &self._need, self._magic, self._message_max, data + pos, size - pos)
+            if rc == 1 and not hft_btc_checksum(digest, &msg):
+                rc = HFT_E_BTC_CHECKSUM
+            if rc < 0:
+                self._error = make_error(rc, None, None)
+                break
+            if rc == 0:
+                break
+            payload = PyBytes_FromStringAndSize(<const char *>msg.payload, msg.payload_len)
+            messages.append(Message((<bytes>msg.command).decode("ascii"), payload))
+            pos += used
+            self._need = HFT_BTC_HEADER_LEN
+        return pos
+
+
+def build_message(network, command, payload=b""):
+    """A whole message: header with checksum, then `payload`. command: 1 to 12 printable ASCII characters."""
+    cdef bytes body = as_bytes(payload), name = command.encode("ascii", "replace")
+    cdef size_t size = <size_t>PyBytes_GET_SIZE(body)
+    if size > HFT_BTC_MESSAGE_MAX:
+        raise LocalProtocolError(f"payload of {size} bytes: at most {HFT_BTC_MESSAGE_MAX}")
+    if not command.isascii() or b"\0" in name:
+        raise LocalProtocolError(f"message command {command!r}: 1 to 12 printable ASCII characters")
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, HFT_BTC_HEADER_LEN + size)
+    check_local(
+        hft_btc_build_message(<uint8_t *>ptr(out), HFT_BTC_HEADER_LEN + size, magic_of(network),
+                              PyBytes_AS_STRING(name), ptr(body), size),
+        repr(command),
+    )
+    return out
+
+
+def build_version(network, *, version=HFT_BTC_PROTOCOL_VERSION, services=0, timestamp=None, nonce=None,
+                  user_agent="/hftcore:0.1.0/", start_height=0, relay=True):
+    """A version message, the first of every connection.
+
+    timestamp: Unix seconds, None = now. nonce: 64 bits, None = random. relay: whether the peer shall announce
+    transactions to us (BIP37).
+    """
+    cdef bytes agent = user_agent.encode()
+    cdef hft_btc_version v
+    if len(agent) > HFT_BTC_USER_AGENT_MAX:
+        raise LocalProtocolError(f"user agent of {len(agent)} bytes: at most {HFT_BTC_USER_AGENT_MAX}")
+    v.version = version
+    v.services = services
+    v.timestamp = int(time.time()) if timestamp is None else timestamp
+    v.nonce = secrets.randbits(64) if nonce is None else nonce
+    v.user_agent = PyBytes_AS_STRING(agent)
+    v.user_agent_len = <size_t>PyBytes_GET_SIZE(agent)
+    v.start_height = start_height
+    v.relay = bool(relay)
+    cdef uint8_t out[HFT_BTC_HEADER_LEN + 128 + HFT_BTC_USER_AGENT_MAX]
+    cdef int size = check_local(hft_btc_build_version(out, sizeof(out), magic_of(network), &v), None)
+    return PyBytes_FromStringAndSize(<const char *>out, size)
+
+
+def build_inv(network, command, type, hashes):
+    """An inv, getdata or notfound message of entries of one type (InvType). hashes: hex, display order."""
+    cdef bytes joined = b"".join([wire(text) for text in hashes])
+    cdef bytes name = command.encode("ascii", "replace")
+    cdef size_t n = <size_t>PyBytes_GET_SIZE(joined) // 32
+    if command not in ("inv", "getdata", "notfound"):
+        raise LocalProtocolError(f"{command!r} is not inv, getdata or notfound")
+    if n > HFT_BTC_INV_MAX:
+        check_local(HFT_E_BTC_COUNT, f"{n} of at most {HFT_BTC_INV_MAX}")
+    cdef size_t cap = HFT_BTC_HEADER_LEN + 3 + 36 * n
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, cap)
+    cdef int size = check_local(
+        hft_btc_build_inv(<uint8_t *>ptr(out), cap, magic_of(network), PyBytes_AS_STRING(name), type, ptr(joined), n),
+        None,
+    )
+    return out[:size]
+
+
+def parse_version(payload):
+    """The fields of a version message's payload."""
+    cdef bytes data = as_bytes(payload)
+    cdef hft_btc_version v
+    check(hft_btc_parse_version(&v, ptr(data), <size_t>PyBytes_GET_SIZE(data)), "version message")
+    agent = PyBytes_FromStringAndSize(v.user_agent, v.user_agent_len).decode("utf-8", "replace")
+    return Version(v.version, v.services, v.timestamp, v.nonce, agent, v.start_height, bool(v.relay))
+
+
+def parse_inv(payload):
+    """The entries of an inv, getdata or notfound message's payload."""
+    cdef bytes data = as_bytes(payload)
+    cdef const uint8_t *entries
+    cdef size_t n, i
+    check(hft_btc_parse_inv(&entries, &n, ptr(data), <size_t>PyBytes_GET_SIZE(data)), "inventory")
+    result = []
+    for i in range(n):
+        result.append(InvEntry(int.from_bytes(entries[36 * i:36 * i + 4], "little"), display(entries + 36 * i + 4)))
+    return result
+
+
+def encode_compact_size(value):
+    """Bitcoin's variable-length integer: 1, 3, 5 or 9 bytes, the shortest that holds `value` (0 to 2**64 - 1)."""
+    cdef uint8_t out[9]
+    if not 0 <= value < 1 << 64:
+        raise LocalProtocolError(f"CompactSize {value}: 0 to 2**64 - 1")
+    return PyBytes_FromStringAndSize(<const char *>out, <Py_ssize_t>hft_btc_compact_size_put(out, value))
+
+
+def decode_compact_size(data, pos=0):
+    """(value, position behind it) of the CompactSize at data[pos]; encodings longer than needed are refused."""
+    cdef bytes raw = as_bytes(data)
+    cdef size_t at = pos
+    cdef uint64_t value
+    check(hft_btc_compact_size_read(&value, ptr(raw), <size_t>PyBytes_GET_SIZE(raw), &at, <uint64_t>-1), "CompactSize")
+    return value, at
+
+
+# ---- transactions ----
+
+@cython.final
+cdef class Transaction:
+    """A transaction that parse_transaction() accepted. Hashes, inputs and outputs are worked out when asked for."""
+
+    def __init__(self):
+        raise TypeError("use parse_transaction()")
+
+    cdef int _hash(self) except -1:
+        cdef uint8_t txid[32]
+        cdef uint8_t wtxid[32]
+        hft_btc_ids(txid, wtxid, &self.tx)
+        self._txid = display(txid)
+        self._wtxid = display(wtxid)
+        return 0
+
+    @property
+    def txid(self):
+        """The double SHA-256 without the witness: hex, display order."""
+        if self._txid is None:
+            self._hash()
+        return self._txid
+
+    @property
+    def wtxid(self):
+        """The double SHA-256 with the witness (BIP141): hex, display order."""
+        if self._wtxid is None:
+            self._hash()
+        return self._wtxid
+
+    @property
+    def version(self):
+        """The version field, signed."""
+        return self.tx.version
+
+    @property
+    def locktime(self):
+        """The lock time: a block height, or Unix seconds from 500,000,000 on."""
+        return self.tx.locktime
+
+    @property
+    def size(self):
+        """Length in bytes, witness included."""
+        return self.tx.size
+
+    @property
+    def vsize(self):
+        """Virtual size: weight units / 4, rounded up (BIP141)."""
+        return hft_btc_vsize(&self.tx)
+
+    @property
+    def has_witness(self):
+        """Whether at least one input carries a witness."""
+        return self.tx.witness_pos != 0
+
+    @property
+    def inputs(self):
+        """The inputs, a tuple of TxIn."""
+        cdef hft_btc_input inp
+        cdef uint32_t pos = self.tx.inputs_pos
+        if self._inputs is None:
+            found = []
+            for _ in range(self.tx.n_inputs):
+                hft_btc_next_input(&inp, &self.tx, &pos)
+                script = PyBytes_FromStringAndSize(<const char *>inp.script, inp.script_len)
+                found.append(TxIn(display(inp.prev_txid), inp.prev_index, script, inp.sequence))
+            self._inputs = tuple(found)
+        return self._inputs
+
+    @property
+    def outputs(self):
+        """The outputs, a tuple of TxOut."""
+        cdef hft_btc_output out
+        cdef uint32_t pos = self.tx.outputs_pos
+        if self._outputs is None:
+            found = []
+            for _ in range(self.tx.n_outputs):
+                hft_btc_next_output(&out, &self.tx, &pos)
+                found.append(TxOut(out.value, PyBytes_FromStringAndSize(<const char *>out.script, out.script_len)))
+            self._outputs = tuple(found)
+        return self._outputs
+
+    def __repr__(self):
+        return f"<Transaction {self.txid}: {self.tx.n_inputs} in, {self.tx.n_outputs} out, {self.vsize} vB>"
+
+
+def parse_transaction(raw):
+    """The transaction that `raw` (bytes-like) is, from its first to its last byte (BIP144 serialisation).
+
+    Structure and amounts are checked, scripts and signatures are not. Raises RemoteProtocolError: HFT_E_BTC_TRUNCATED,
+    _COMPACT_SIZE, _TX (no input, no output, superfluous witness, unknown flag), _AMOUNT, _TOO_LARGE, _TRAILING.
+    """
+    cdef Transaction self = Transaction.__new__(Transaction)
+    cdef bytes data = as_bytes(raw)
+    cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
+    self.raw = data
+    check(hft_btc_parse_tx(&self.tx, ptr(data), size), "transaction")
+    if self.tx.size != size:
+        check(HFT_E_BTC_TRAILING, f"transaction of {self.tx.size} bytes, {size} given")
+    return self
+
+
+cdef uint64_t read_count(bytes data, size_t *pos, str what) except? 0:
+    cdef uint64_t n
+    cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
+    check(hft_btc_compact_size_read(&n, ptr(data), size, pos, size), what)
+    return n
+
+
+def parse_block(raw):
+    """The raw transactions of a raw block (80-byte header, count, transactions), in order, each checked as by
+    parse_transaction(). The header is not looked at.
+    """
+    cdef bytes data = as_bytes(raw)
+    cdef size_t size = <size_t>PyBytes_GET_SIZE(data), pos = BLOCK_HEADER_LEN
+    cdef hft_btc_tx tx
+    cdef uint64_t n, i
+    if size <= BLOCK_HEADER_LEN:
+        check(HFT_E_BTC_TRUNCATED, "block")
+    n = read_count(data, &pos, "block")
+    result = []
+    for i in range(n):
+        check(hft_btc_parse_tx(&tx, ptr(data) + pos, size - pos), f"transaction {i + 1} of the block, at byte {pos}")
+        result.append(data[pos:pos + tx.size])
+        pos += tx.size
+    if pos != size:
+        check(HFT_E_BTC_TRAILING, f"block of {pos} bytes, {size} given")
+    return result
+
+
+def split_transactions(raw):
+    """The raw transactions of a file: either u32 count, then for each u32 length and its bytes (little-endian), or a
+    raw block. The first form is taken where its lengths fill the file exactly; its transactions are not parsed.
+    """
+    cdef bytes data = as_bytes(raw)
+    result = []
+    count, pos = int.from_bytes(data[:4], "little"), 4
+    while len(result) < count and pos + 4 <= len(data):
+        end = pos + 4 + int.from_bytes(data[pos:pos + 4], "little")
+        if end > len(data):
+            break
+        result.append(data[pos + 4:end])
+        pos = end
+    if len(data) >= 4 and len(result) == count and pos == len(data):
+        return result
+    return parse_block(data)
+
+
+# ---- the watch table ----
+
+@cython.final
+cdef class WatchTable:
+    """Which scriptPubKeys are watched, and whose they are.
+
+    capacity: scripts to make room for; the table grows as needed until an Engine takes it, and is frozen from then on.
+    """
+
+    def __cinit__(self, capacity=4096):
+        self._memory = NULL
+        memset(&self.watch, 0, sizeof(self.watch))
+        self.label_names = []
+        self.scripts = []
+        self._label_numbers = {}
+        self._conflicts = []
+        if not 0 < capacity <= WATCH_CAP_MAX:
+            raise ConfigError(f"capacity: 1 to {WATCH_CAP_MAX}")
+        self._resize(capacity)
+
+    def __dealloc__(self):
+        free(self._memory)
+
+    @staticmethod
+    def from_csv(path, network="mainnet"):
+        """A table from a CSV file (UTF-8) whose header line names the columns `address` and `label` or `exchange`.
+
+        Other columns are ignored, empty lines too. Every line that cannot be used is reported, with its number and the
+        reason, in one ConfigError. Where two lines name different labels for one script, the first counts and
+        `conflicts` says so. OSError where the file cannot be read.
+        """
+        get_network(network)
+        table = WatchTable()
+        faults = []
+        try:
+            with open(path, encoding="utf-8-sig", newline="") as file:
+                fill_from_csv(table, csv.reader(file, strict=True), network, faults)
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path}: not UTF-8 text ({error.reason})") from None
+        if faults:
+            lines = "line" if len(faults) == 1 else "lines"
+            raise ConfigError("\n".join([f"{path}: {len(faults)} {lines} cannot be used", *faults]))
+        return table
+
+    cdef int _resize(self, uint64_t cap) except -1:
+        cdef hft_watch grown
+        cdef size_t size = hft_watch_size(<uint32_t>cap) if cap <= WATCH_CAP_MAX else 0
+        cdef uint32_t i
+        cdef bytes script
+        cdef int64_t label
+        if size == 0:
+            check(HFT_E_WATCH_FULL, f"{self.watch.n_entries} scripts")
+        cdef void *memory = NULL
+        if posix_memalign(&memory, 64, size) != 0:
+            check(HFT_E_MEMORY, f"watch table of {size} bytes")
+        try:
+            check(hft_watch_init(&grown, memory, <uint32_t>cap))
+            for i in range(self.watch.n_entries):
+                script = self.scripts[i]
+                label = hft_watch_find(&self.watch, ptr(script), <size_t>PyBytes_GET_SIZE(script), NULL)
+                check(hft_watch_add(&grown, ptr(script), <size_t>PyBytes_GET_SIZE(script), <uint32_t>label))
+        except BaseException:
+            free(memory)
+            raise
+        free(self._memory)
+        self._memory = memory
+        self.watch = grown
+        return 0
+
+    def add(self, script, label):
+        """Watches `script` (scriptPubKey, 1 to 10,000 bytes) as belonging to `label` (1 to 64 printable characters).
+
+        True if it is new, False if it was there with this label. Raises ConfigError (HFT_E_WATCH_CONFLICT) if it was
+        there with another, LimitExceeded (HFT_E_WATCH_FULL) over 2**24 scripts, HftError (HFT_E_STATE) once an engine
+        has the table.
+        """
+        cdef bytes data = as_bytes(script)
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
+        if self.frozen:
+            check(HFT_E_STATE, "the watch table belongs to an engine")
+        if not isinstance(label, str) or not 0 < len(label) <= LABEL_MAX or not label.isprintable():
+            raise ConfigError(f"label {label!r}: 1 to {LABEL_MAX} printable characters")
+        number = self._label_numbers.get(label, len(self.label_names))
+        cdef int rc = hft_watch_add(&self.watch, ptr(data), size, number)
+        if rc == HFT_E_WATCH_FULL:
+            self._resize(2 * <uint64_t>self.watch.cap)
+            rc = hft_watch_add(&self.watch, ptr(data), size, number)
+        check(rc)
+        if rc == 0:
+            return False
+        self.scripts.append(data)
+        if number == len(self.label_names):
+            self.label_names.append(label)
+            self._label_numbers[label] = number
+        return True
+
+    def add_address(self, text, label, network="mainnet"):
+        """add() for the script of an address; ConfigError as decode_address()."""
+        return self.add(decode_address(text, network), label)
+
+    def find(self, script):
+        """The label of `script`, or None if it is not watched."""
+        cdef Py_buffer view
+        cdef int64_t number
+        PyObject_GetBuffer(script, &view, PyBUF_SIMPLE)
+        try:
+            number = hft_watch_find(&self.watch, <const uint8_t *>view.buf, <size_t>view.len, NULL)
+        finally:
+            PyBuffer_Release(&view)
+        return None if number < 0 else self.label_names[number]
+
+    @property
+    def labels(self):
+        """All labels, in the order of their first script."""
+        return tuple(self.label_names)
+
+    @property
+    def conflicts(self):
+        """What from_csv() left out because the script already had another label: one text for each line."""
+        return tuple(self._conflicts)
+
+    def __len__(self):
+        return self.watch.n_entries
+
+    def __repr__(self):
+        return f"<WatchTable: {self.watch.n_entries} scripts, {len(self.label_names)} labels>"
+
+
+cdef int fill_from_csv(WatchTable table, object reader, str network, list faults) except -1:
+    header = next(reader, [])
+    columns = {name.strip().lower(): i for i, name in enumerate(header)}
+    address_at = columns.get("address")
+    label_at = columns.get("label", columns.get("exchange"))
+    if address_at is None or label_at is None:
+        faults.append("line 1: the header must name the columns `address` and `label` or `exchange`")
+        return 0
+    while True:
+        try:
+            row = next(reader, None)
+            if row is None:
+                return 0
+            if not any(cell.strip() for cell in row):
+                continue
+            if len(row) != len(header):
+                raise ConfigError(f"{len(row)} fields, the header has {len(header)}")
+            address, label = row[address_at].strip(), row[label_at].strip()
+            script = decode_address(address, network)
+            known = table.find(script)
+            if known is None or known == label:
+                table.add(script, label)
+            else:
+                table._conflicts.append(f"line {reader.line_num}: {address} is watched as {known!r}, not {label!r}")
+        except (ConfigError, csv.Error) as error:
+            faults.append(f"line {reader.line_num}: {error}")
