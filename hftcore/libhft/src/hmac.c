@@ -33,22 +33,10 @@ void hft_hmac_key_init(hft_hmac_key *key, const void *secret, size_t secret_len)
     hft_wipe(pad, sizeof pad);
 }
 
-/* `hashed` bytes, pad included, are in *state already; data is the rest of the message. */
-static void finish(uint8_t out[32], const hft_hmac_key *key, hft_sha256_state state, uint64_t hashed,
-                   const void *data, size_t len) {
-    uint8_t tail[128];
-    size_t whole = len / 64;
-    const uint8_t *rest = (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL;
-    size_t n_tail = hft_sha256_pad(tail, rest, len & 63, hashed + len);
-    if (whole != 0) hft_sha256_blocks(&state, data, whole);
-    hft_sha256_blocks(&state, tail, n_tail);
-    hft_sha256_state outer = key->outer;
-    hft_sha256_rehash(&outer, &state, (64 + 32) * 8);
-    hft_sha256_state_bytes(out, &outer);
-}
+#define OUTER_BITS ((64 + 32) * 8) /* the outer pad and the inner digest */
 
 void hft_hmac_digest(uint8_t out[32], const hft_hmac_key *key, const void *msg, size_t len) {
-    finish(out, key, key->inner, 64, msg, len);
+    hft_sha256_finish(out, &key->outer, OUTER_BITS, &key->inner, 64, msg, len);
 }
 
 void hft_hmac_prefix_init(hft_hmac_prefix *prefix, const hft_hmac_key *key, const void *text, size_t len) {
@@ -60,5 +48,5 @@ void hft_hmac_prefix_init(hft_hmac_prefix *prefix, const hft_hmac_key *key, cons
 
 void hft_hmac_digest_tail(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
                           const void *tail, size_t tail_len) {
-    finish(out, key, prefix->state, 64 + prefix->len, tail, tail_len);
+    hft_sha256_finish(out, &key->outer, OUTER_BITS, &prefix->state, 64 + prefix->len, tail, tail_len);
 }

@@ -19,6 +19,10 @@ alignas(64) const uint32_t hft_sha256_k[64] = {
     0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 };
 
+void hft_sha256_state_bytes(uint8_t out[32], const hft_sha256_state *state) {
+    for (unsigned i = 0; i < 8; i++) hft_store_be32(out + 4 * i, state->h[i]);
+}
+
 /* ---- portable kernel ---- */
 
 static inline uint32_t rotr(uint32_t x, unsigned n) { return x >> n | x << (32 - n); }
@@ -82,13 +86,19 @@ static void blocks2_portable(hft_sha256_state *a, const void *data_a, hft_sha256
     blocks_portable(b, data_b, n_blocks);
 }
 
-static void rehash_portable(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
-    uint32_t w[16] = {[8] = 0x80000000, [15] = total_bits};
-    memcpy(w, digest->h, sizeof digest->h);
-    compress(state, w);
+static void finish_portable(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                            const hft_sha256_state *inner, const void *data, size_t n_blocks,
+                            const void *tail, size_t n_tail) {
+    hft_sha256_state first = *inner, second = *outer;
+    uint32_t w[16] = {[8] = 0x80000000, [15] = outer_bits};
+    blocks_portable(&first, data, n_blocks);
+    blocks_portable(&first, tail, n_tail);
+    memcpy(w, first.h, sizeof first.h);
+    compress(&second, w);
+    hft_sha256_state_bytes(out, &second);
 }
 
-const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, blocks2_portable, rehash_portable};
+const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, blocks2_portable, finish_portable};
 
 /* ---- dispatch ---- */
 
@@ -100,10 +110,6 @@ void hft_sha256_blocks(hft_sha256_state *state, const void *data, size_t n_block
     kernels_in_use->blocks(state, data, n_blocks);
 }
 
-void hft_sha256_rehash(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
-    kernels_in_use->rehash(state, digest, total_bits);
-}
-
 /* FIPS 180-4's example "abc", and "abcdbcde..nopq", whose padding takes a second block. */
 static int self_test(const hft_sha256_kernels *kernels) {
     static const char text[2][57] = {"abc", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"};
@@ -113,9 +119,10 @@ static int self_test(const hft_sha256_kernels *kernels) {
         {{0x248d6a61, 0xd20638b8, 0xe5c02693, 0x0c3e6039, 0xa33ce459, 0x64ff2167, 0xf6ecedd4, 0x19db06c1}},
     };
     /* sha256d("abc") */
-    static const hft_sha256_state expected_twice = {
-        {0x4f8b42c2, 0x2dd3729b, 0x519ba6f6, 0x8d2da7cc, 0x5b2d606d, 0x05daed5a, 0xd5128cc0, 0x3e6c6358}};
-    uint8_t tail[2][128];
+    static const uint8_t expected_twice[32] = {
+        0x4f, 0x8b, 0x42, 0xc2, 0x2d, 0xd3, 0x72, 0x9b, 0x51, 0x9b, 0xa6, 0xf6, 0x8d, 0x2d, 0xa7, 0xcc,
+        0x5b, 0x2d, 0x60, 0x6d, 0x05, 0xda, 0xed, 0x5a, 0xd5, 0x12, 0x8c, 0xc0, 0x3e, 0x6c, 0x63, 0x58};
+    uint8_t tail[2][128], twice[32];
     hft_sha256_state state[2] = {hft_sha256_iv, hft_sha256_iv};
     hft_sha256_state pair[2] = {hft_sha256_iv, hft_sha256_iv};
     for (int i = 0; i < 2; i++) {
@@ -130,9 +137,8 @@ static int self_test(const hft_sha256_kernels *kernels) {
     kernels->blocks2(&pair[0], tail[1], &pair[1], tail[1], 2);
     if (memcmp(&pair[0], &expected[1], sizeof pair[0]) != 0 || memcmp(&pair[1], &expected[1], sizeof pair[1]) != 0)
         return HFT_E_SELF_TEST;
-    pair[0] = hft_sha256_iv;
-    kernels->rehash(&pair[0], &expected[0], 256);
-    return memcmp(&pair[0], &expected_twice, sizeof pair[0]) == 0 ? HFT_OK : HFT_E_SELF_TEST;
+    kernels->finish(twice, &hft_sha256_iv, 256, &hft_sha256_iv, tail[0], 0, tail[0], 1);
+    return memcmp(twice, expected_twice, sizeof twice) == 0 ? HFT_OK : HFT_E_SELF_TEST;
 }
 
 int hft_sha256_select(const hft_sha256_kernels *kernels) {
@@ -142,10 +148,6 @@ int hft_sha256_select(const hft_sha256_kernels *kernels) {
 }
 
 /* ---- hashing ---- */
-
-void hft_sha256_state_bytes(uint8_t out[32], const hft_sha256_state *state) {
-    for (unsigned i = 0; i < 8; i++) hft_store_be32(out + 4 * i, state->h[i]);
-}
 
 void hft_sha256_init(hft_sha256 *s) {
     s->state = hft_sha256_iv;
@@ -176,27 +178,29 @@ void hft_sha256_final(hft_sha256 *s, uint8_t out[32]) {
     hft_sha256_state_bytes(out, &s->state);
 }
 
-/* The tail is padded first, so that its bytes have left the store buffer when the kernel loads them. */
-static void digest_state(hft_sha256_state *state, const void *data, size_t len) {
-    uint8_t tail[128];
-    size_t whole = len / 64;
-    size_t n_tail = hft_sha256_pad(tail, (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL, len & 63, len);
-    *state = hft_sha256_iv;
-    if (whole != 0) hft_sha256_blocks(state, data, whole);
-    hft_sha256_blocks(state, tail, n_tail);
+static const uint8_t *end_of(const void *data, size_t len) {
+    return (len & 63) != 0 ? (const uint8_t *)data + (len & ~(size_t)63) : NULL;
 }
 
 void hft_sha256_digest(uint8_t out[32], const void *data, size_t len) {
-    hft_sha256_state state;
-    digest_state(&state, data, len);
+    uint8_t tail[128];
+    hft_sha256_state state = hft_sha256_iv;
+    size_t n_tail = hft_sha256_pad(tail, end_of(data, len), len & 63, len);
+    hft_sha256_blocks(&state, data, len / 64);
+    hft_sha256_blocks(&state, tail, n_tail);
     hft_sha256_state_bytes(out, &state);
 }
 
+/* The tail is padded first, so that its bytes have left the store buffer when the kernel loads them. */
+void hft_sha256_finish(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                       const hft_sha256_state *inner, uint64_t hashed, const void *data, size_t len) {
+    uint8_t tail[128];
+    size_t n_tail = hft_sha256_pad(tail, end_of(data, len), len & 63, hashed + len);
+    kernels_in_use->finish(out, outer, outer_bits, inner, data, len / 64, tail, n_tail);
+}
+
 void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len) {
-    hft_sha256_state first, second = hft_sha256_iv;
-    digest_state(&first, data, len);
-    hft_sha256_rehash(&second, &first, 256);
-    hft_sha256_state_bytes(out, &second);
+    hft_sha256_finish(out, &hft_sha256_iv, 256, &hft_sha256_iv, 0, data, len);
 }
 
 /* One stream of a pair: its blocks come from the message, then from the padded tail. */
@@ -209,7 +213,7 @@ typedef struct {
 } lane;
 
 static void lane_take(lane *l, size_t n_blocks) {
-    l->next += 64 * n_blocks;
+    if (n_blocks != 0) l->next += 64 * n_blocks;
     l->n_left -= n_blocks;
     if (l->n_left != 0) return;
     l->next = l->tail;
@@ -220,8 +224,8 @@ static void lane_take(lane *l, size_t n_blocks) {
 static void lane_init(lane *l, const void *data, size_t len) {
     size_t whole = len / 64;
     l->state = hft_sha256_iv;
-    l->n_tail = hft_sha256_pad(l->tail, (len & 63) != 0 ? (const uint8_t *)data + 64 * whole : NULL, len & 63, len);
-    l->next = whole != 0 ? data : l->tail;
+    l->n_tail = hft_sha256_pad(l->tail, end_of(data, len), len & 63, len);
+    l->next = data;
     l->n_left = whole;
     if (whole == 0) lane_take(l, 0);
 }
@@ -247,10 +251,13 @@ void hft_sha256d_digest2(uint8_t out_a[32], const void *a, size_t a_len,
     lane_finish(&x);
     lane_finish(&y);
 
-    /* The second hash is one block each; both are independent, so the CPU overlaps them by itself. */
+    uint8_t digest[32];
     hft_sha256_state second_a = hft_sha256_iv, second_b = hft_sha256_iv;
-    hft_sha256_rehash(&second_a, &x.state, 256);
-    hft_sha256_rehash(&second_b, &y.state, 256);
+    hft_sha256_state_bytes(digest, &x.state);
+    hft_sha256_pad(x.tail, digest, sizeof digest, sizeof digest);
+    hft_sha256_state_bytes(digest, &y.state);
+    hft_sha256_pad(y.tail, digest, sizeof digest, sizeof digest);
+    kernels_in_use->blocks2(&second_a, x.tail, &second_b, y.tail, 1);
     hft_sha256_state_bytes(out_a, &second_a);
     hft_sha256_state_bytes(out_b, &second_b);
 }

@@ -11,8 +11,10 @@ typedef struct {
     void (*blocks)(hft_sha256_state *state, const void *data, size_t n_blocks);
     /* Two independent streams, n_blocks of each. */
     void (*blocks2)(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b, size_t n_blocks);
-    /* The one block that holds a digest and its padding, straight from the digest's words. */
-    void (*rehash)(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits);
+    /* The end of a hash of a hash, which sha256d and HMAC are, without a detour through bytes: n_blocks at data and
+     * n_tail at tail go into inner, then inner, as the last 32 bytes of a message of outer_bits bits, into outer. */
+    void (*finish)(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits, const hft_sha256_state *inner,
+                   const void *data, size_t n_blocks, const void *tail, size_t n_tail);
 } hft_sha256_kernels;
 
 extern const hft_sha256_kernels hft_sha256_portable;
@@ -25,8 +27,10 @@ extern const uint32_t hft_sha256_k[64];
 /* Self-tests the kernels and, if they pass, makes them the ones in use. Errors: HFT_E_SELF_TEST. */
 int hft_sha256_select(const hft_sha256_kernels *kernels);
 
-/* Compresses `digest` (32 bytes) as the end of a message of total_bits bits: the second hash of sha256d, the outer of HMAC. */
-void hft_sha256_rehash(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits);
+/* Finishes a hash of a hash with the kernel in use; see hft_sha256_kernels. data: what is left of the inner message, of
+ * which `hashed` bytes (a multiple of 64) are in *inner already. */
+void hft_sha256_finish(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                       const hft_sha256_state *inner, uint64_t hashed, const void *data, size_t len);
 
 /* Pads the last `len` (< 64) bytes of a message of total_len bytes; returns the number of blocks, 1 or 2. */
 static inline size_t hft_sha256_pad(uint8_t tail[128], const void *data, size_t len, uint64_t total_len) {

@@ -15,6 +15,8 @@
 #define HFT_ORDER_LITERAL_MAX 1024 /* bytes of literals per text */
 #define HFT_ORDER_NAME_MAX 23
 #define HFT_ORDER_TEXT_MAX 64      /* longest text slot value */
+#define HFT_ORDER_COPY_STEP 16     /* bytes copied at a time */
+#define HFT_ORDER_SIGNED_MAX (HFT_ORDER_LITERAL_MAX + HFT_ORDER_PARTS_MAX * HFT_ORDER_TEXT_MAX)
 
 typedef enum {
     HFT_SLOT_UINT = 0,      /* u64, decimal */
@@ -43,7 +45,7 @@ typedef struct { uint16_t offset, len; uint8_t slot; } hft_order_part; /* slot 0
 typedef struct {
     hft_order_part parts[HFT_ORDER_PARTS_MAX];
     uint32_t n_parts, literal_len;
-    char literal[HFT_ORDER_LITERAL_MAX];
+    char literal[HFT_ORDER_LITERAL_MAX + HFT_ORDER_COPY_STEP]; /* room to read whole steps */
 } hft_order_text;
 
 typedef struct {

@@ -15,21 +15,30 @@ static inline registers load_state(const hft_sha256_state *state) {
                        _mm_shuffle_epi32(_mm_unpackhi_epi64(efgh, abcd), 0xb1)};
 }
 
-static inline void store_state(hft_sha256_state *state, registers r) {
+static inline void unpack_state(__m128i *abcd, __m128i *efgh, registers r) {
     __m128i efab = _mm_shuffle_epi32(r.abef, 0xb1);
     __m128i ghcd = _mm_shuffle_epi32(r.cdgh, 0xb1);
-    _mm_storeu_si128((__m128i *)state->h, _mm_unpackhi_epi64(efab, ghcd));
-    _mm_storeu_si128((__m128i *)(state->h + 4), _mm_unpacklo_epi64(efab, ghcd));
+    *abcd = _mm_unpackhi_epi64(efab, ghcd);
+    *efgh = _mm_unpacklo_epi64(efab, ghcd);
+}
+
+static inline void store_state(hft_sha256_state *state, registers r) {
+    __m128i abcd, efgh;
+    unpack_state(&abcd, &efgh, r);
+    _mm_storeu_si128((__m128i *)state->h, abcd);
+    _mm_storeu_si128((__m128i *)(state->h + 4), efgh);
 }
 
 static inline registers add_state(registers x, registers y) {
     return (registers){_mm_add_epi32(x.abef, y.abef), _mm_add_epi32(x.cdgh, y.cdgh)};
 }
 
+static inline __m128i big_endian(__m128i words) {
+    return _mm_shuffle_epi8(words, _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203));
+}
+
 static inline void load_block(__m128i w[4], const uint8_t *p) {
-    const __m128i big_endian = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
-    for (int i = 0; i < 4; i++)
-        w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)(p + 16 * i)), big_endian);
+    for (int i = 0; i < 4; i++) w[i] = big_endian(_mm_loadu_si128((const __m128i *)(p + 16 * i)));
 }
 
 /* Rounds 4 * group .. 4 * group + 3. w holds the last 16 words of the schedule, four to a register. */
@@ -53,15 +62,17 @@ static inline registers compress(registers start, __m128i w[4]) {
     return add_state(r, start);
 }
 
-static void blocks_shani(hft_sha256_state *state, const void *data, size_t n_blocks) {
-    const uint8_t *p = data;
+static inline registers compress_blocks(registers r, const uint8_t *p, size_t n_blocks) {
     __m128i w[4];
-    registers r = load_state(state);
     for (; n_blocks != 0; n_blocks--, p += 64) {
         load_block(w, p);
         r = compress(r, w);
     }
-    store_state(state, r);
+    return r;
+}
+
+static void blocks_shani(hft_sha256_state *state, const void *data, size_t n_blocks) {
+    store_state(state, compress_blocks(load_state(state), data, n_blocks));
 }
 
 static void blocks2_shani(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b,
@@ -85,15 +96,18 @@ static void blocks2_shani(hft_sha256_state *a, const void *data_a, hft_sha256_st
     store_state(b, rb);
 }
 
-/* A digest's words are what a block's would be after the byte swap, so they never pass through bytes. */
-static void rehash_shani(hft_sha256_state *state, const hft_sha256_state *digest, uint32_t total_bits) {
-    __m128i w[4] = {
-        _mm_loadu_si128((const __m128i *)digest->h),
-        _mm_loadu_si128((const __m128i *)(digest->h + 4)),
-        _mm_set_epi32(0, 0, 0, (int)0x80000000),
-        _mm_set_epi32((int)total_bits, 0, 0, 0),
-    };
-    store_state(state, compress(load_state(state), w));
+/* A digest's words are what a block's would be after the byte swap: they stay in registers between the two hashes. */
+static void finish_shani(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                         const hft_sha256_state *inner, const void *data, size_t n_blocks,
+                         const void *tail, size_t n_tail) {
+    registers r = load_state(inner);
+    r = compress_blocks(r, data, n_blocks);
+    r = compress_blocks(r, tail, n_tail);
+    __m128i w[4] = {[2] = _mm_set_epi32(0, 0, 0, (int)0x80000000), [3] = _mm_set_epi32((int)outer_bits, 0, 0, 0)};
+    unpack_state(&w[0], &w[1], r);
+    unpack_state(&w[0], &w[1], compress(load_state(outer), w));
+    _mm_storeu_si128((__m128i *)out, big_endian(w[0]));
+    _mm_storeu_si128((__m128i *)(out + 16), big_endian(w[1]));
 }
 
-const hft_sha256_kernels hft_sha256_shani = {"shani", blocks_shani, blocks2_shani, rehash_shani};
+const hft_sha256_kernels hft_sha256_shani = {"shani", blocks_shani, blocks2_shani, finish_shani};
