@@ -200,7 +200,7 @@ static char *assemble(char *out, const char *end, const hft_order_text *text, si
 }
 
 static void sign(formatted *slots, const hft_order_template *t) {
-    char tail[HFT_ORDER_SIGNED_MAX + HFT_ORDER_COPY_STEP];
+    char tail[HFT_ORDER_FILL_MAX + HFT_ORDER_COPY_STEP];
     uint8_t mac[32];
     char *end = assemble(tail, tail + sizeof tail, &t->signed_text, t->prefix_skip, slots);
     hft_hmac_digest_tail(mac, &t->key, &t->prefix, tail, (size_t)(end - tail));

@@ -16,7 +16,7 @@
 #define HFT_ORDER_NAME_MAX 23
 #define HFT_ORDER_TEXT_MAX 64      /* longest text slot value */
 #define HFT_ORDER_COPY_STEP 16     /* bytes copied at a time */
-#define HFT_ORDER_SIGNED_MAX (HFT_ORDER_LITERAL_MAX + HFT_ORDER_PARTS_MAX * HFT_ORDER_TEXT_MAX)
+#define HFT_ORDER_FILL_MAX (HFT_ORDER_LITERAL_MAX + HFT_ORDER_PARTS_MAX * HFT_ORDER_TEXT_MAX) /* any fill, upper bound */
 
 typedef enum {
     HFT_SLOT_UINT = 0,      /* u64, decimal */
