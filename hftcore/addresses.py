@@ -269,22 +269,27 @@ def decode_address(text: str, network: str = "mainnet") -> bytes:
             raise (other if other.name == "HFT_E_BTC_ADDRESS_NETWORK" else error) from None
 
 
-def encode_address(script: bytes, network: str = "mainnet") -> str | None:
-    """The address of a scriptPubKey, or None where its type has none (P2PK, bare multisig, OP_RETURN, anything else)."""
-    params = get_network(network)
-    size = len(script)
-    if size == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
-        payload = bytes((params.p2pkh_version,)) + script[3:23]
-        return base58_encode(payload + _checksum(payload))
-    if size == 23 and script[:2] == b"\xa9\x14" and script[22:] == b"\x87":
-        payload = bytes((params.p2sh_version,)) + script[2:22]
-        return base58_encode(payload + _checksum(payload))
-    if not 4 <= size <= 42 or script[1] != size - 2:
+def _segwit_parts(script: bytes) -> tuple[int, bytes] | None:
+    """(version, program) of a segwit scriptPubKey that has an address."""
+    if not 4 <= len(script) <= 42 or script[1] != len(script) - 2:
         return None
     if script[0] == 0:
-        if size not in (22, 34):
-            return None
-        return _bech32_join(params.bech32_hrp, [0, *_to_5_bits(script[2:])], _BECH32_CONST)
-    if 0x51 <= script[0] <= 0x60:
-        return _bech32_join(params.bech32_hrp, [script[0] - 0x50, *_to_5_bits(script[2:])], _BECH32M_CONST)
-    return None
+        return (0, script[2:]) if len(script) in (22, 34) else None
+    return (script[0] - 0x50, script[2:]) if 0x51 <= script[0] <= 0x60 else None
+
+
+def encode_address(script: bytes, network: str = "mainnet") -> str | None:
+    """The address of a scriptPubKey, or None if its type has none: P2PK, bare multisig, OP_RETURN, anything else."""
+    params = get_network(network)
+    if len(script) == 25 and script[:3] == b"\x76\xa9\x14" and script[23:] == b"\x88\xac":
+        payload = bytes((params.p2pkh_version,)) + script[3:23]
+        return base58_encode(payload + _checksum(payload))
+    if len(script) == 23 and script[:2] == b"\xa9\x14" and script[22:] == b"\x87":
+        payload = bytes((params.p2sh_version,)) + script[2:22]
+        return base58_encode(payload + _checksum(payload))
+    parts = _segwit_parts(script)
+    if parts is None:
+        return None
+    version, program = parts
+    constant = _BECH32_CONST if version == 0 else _BECH32M_CONST
+    return _bech32_join(params.bech32_hrp, [version, *_to_5_bits(program)], constant)

@@ -330,10 +330,17 @@ def decode_compact_size(data, pos=0):
 
 @cython.final
 cdef class Transaction:
-    """A transaction that parse_transaction() accepted. Hashes, inputs and outputs are worked out when asked for."""
+    """A transaction that parse_transaction() accepted: `raw` and what it says.
 
-    def __init__(self):
-        raise TypeError("use parse_transaction()")
+    Hashes, inputs and outputs are worked out when asked for.
+    """
+
+    def __cinit__(self, raw):
+        self.raw = as_bytes(raw)
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(self.raw)
+        check(hft_btc_parse_tx(&self.tx, ptr(self.raw), size), "transaction")
+        if self.tx.size != size:
+            check(HFT_E_BTC_TRAILING, f"transaction of {self.tx.size} bytes, {size} given")
 
     cdef int _hash(self) except -1:
         cdef uint8_t txid[32]
@@ -419,14 +426,7 @@ def parse_transaction(raw):
     Structure and amounts are checked, scripts and signatures are not. Raises RemoteProtocolError: HFT_E_BTC_TRUNCATED,
     _COMPACT_SIZE, _TX (no input, no output, superfluous witness, unknown flag), _AMOUNT, _TOO_LARGE, _TRAILING.
     """
-    cdef Transaction self = Transaction.__new__(Transaction)
-    cdef bytes data = as_bytes(raw)
-    cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
-    self.raw = data
-    check(hft_btc_parse_tx(&self.tx, ptr(data), size), "transaction")
-    if self.tx.size != size:
-        check(HFT_E_BTC_TRAILING, f"transaction of {self.tx.size} bytes, {size} given")
-    return self
+    return Transaction(raw)
 
 
 cdef uint64_t read_count(bytes data, size_t *pos, str what) except? 0:
