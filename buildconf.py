@@ -33,7 +33,7 @@ C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 # The extensions, in order of dependence; the system ones also link L2 to L4, OpenSSL and liburing.
-EXTENSIONS = ("_status", "crypto", "orders", "ws", "bitcoin", "tls", "engine")
+EXTENSIONS = ("_status", "_codec", "crypto", "orders", "ws", "bitcoin", "tls", "engine")
 SYSTEM_EXTENSIONS = ("tls", "engine")
 
 

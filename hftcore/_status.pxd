@@ -7,6 +7,8 @@ from hftcore.libhft.status cimport hft_err, hft_init
 cdef int check(int rc, str what=*) except -1
 # The same with the detail a C object kept.
 cdef int check_err(int rc, const hft_err *err, str what=*) except -1
+# As check(), for what the caller asked for: always a LocalProtocolError.
+cdef int check_local(int rc, str what=*) except -1
 # Builds the exception without raising it.
 cdef object make_error(int rc, object text, object pos)
 

@@ -2,7 +2,7 @@
 
 import os
 
-from hftcore.errors import HftError, error_class
+from hftcore.errors import HftError, LocalProtocolError, error_class
 
 from hftcore.libhft.status cimport (
     hft_cpu_features,
@@ -37,6 +37,13 @@ cdef int check_err(int rc, const hft_err *err, str what=None) except -1:
     detail = err.text.decode("utf-8", "replace")
     text = ": ".join(part for part in (what, detail) if part)
     raise make_error(rc, text, err.pos)
+
+
+cdef int check_local(int rc, str what=None) except -1:
+    if rc >= 0:
+        return rc
+    error = make_error(rc, what, None)
+    raise LocalProtocolError(str(error), code=rc, name=error.name)
 
 
 def error_from_status(int rc, str text=""):
