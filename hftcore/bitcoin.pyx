@@ -23,7 +23,7 @@ from libc.stdlib cimport free
 from libc.string cimport memset
 from posix.stdlib cimport posix_memalign
 
-from hftcore._status cimport check, init_core, make_error
+from hftcore._status cimport check, check_local, init_core, make_error
 from hftcore.libhft.btc cimport (
     HFT_BTC_HEADER_LEN,
     HFT_BTC_INV_MAX,
@@ -153,14 +153,6 @@ cdef bytes wire(object text):
     if len(data) != 32:
         raise LocalProtocolError(f"a hash has 64 hex digits, not {len(text)}")
     return data[::-1]
-
-
-# What the caller asked for cannot be encoded: the fault is local, whatever block the status belongs to.
-cdef int check_local(int rc, str what) except -1:
-    if rc >= 0:
-        return rc
-    error = make_error(rc, what, None)
-    raise LocalProtocolError(str(error), code=rc, name=error.name)
 
 
 cdef uint32_t magic_of(str network) except? 0:
