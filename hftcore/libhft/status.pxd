@@ -11,6 +11,9 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_STATE
         HFT_E_MEMORY
         HFT_E_WS_UTF8
+        HFT_E_ORDER_SLOT
+        HFT_E_ORDER_VALUE
+        HFT_E_ORDER_TEMPLATE
         HFT_E_BTC_CHECKSUM
         HFT_E_BTC_TRUNCATED
         HFT_E_BTC_TRAILING

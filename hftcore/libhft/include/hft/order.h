@@ -16,7 +16,8 @@
 #define HFT_ORDER_NAME_MAX 23
 #define HFT_ORDER_TEXT_MAX 64      /* longest text slot value */
 #define HFT_ORDER_COPY_STEP 16     /* bytes copied at a time */
-#define HFT_ORDER_FILL_MAX (HFT_ORDER_LITERAL_MAX + HFT_ORDER_PARTS_MAX * HFT_ORDER_TEXT_MAX) /* any fill, upper bound */
+/* No fill is longer than this. */
+#define HFT_ORDER_FILL_MAX (HFT_ORDER_LITERAL_MAX + HFT_ORDER_PARTS_MAX * HFT_ORDER_TEXT_MAX)
 
 typedef enum {
     HFT_SLOT_UINT = 0,      /* u64, decimal */
@@ -62,7 +63,8 @@ typedef struct {
 /* Building, in this order: init, add slots, put parts, seal. Errors: HFT_E_ORDER_TEMPLATE, HFT_E_ORDER_SLOT. */
 void hft_order_init(hft_order_template *t);
 /* Returns the slot's index. */
-HFT_NODISCARD int hft_order_add_slot(hft_order_template *t, const char *name, hft_order_slot_kind kind, unsigned scale, unsigned max_len);
+HFT_NODISCARD int hft_order_add_slot(hft_order_template *t, const char *name, hft_order_slot_kind kind,
+                                     unsigned scale, unsigned max_len);
 HFT_NODISCARD int hft_order_find_slot(const hft_order_template *t, const char *name, size_t name_len);
 HFT_NODISCARD int hft_order_put_literal(hft_order_text *text, const char *literal, size_t len);
 HFT_NODISCARD int hft_order_put_slot(hft_order_template *t, hft_order_text *text, int slot);

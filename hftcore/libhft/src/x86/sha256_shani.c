@@ -1,7 +1,8 @@
 /* SHA-256 on the SHA extensions (SHA-NI) with SSE4.1.
  *
- * The instructions want the state as two registers, ABEF and CDGH (first letter in the highest lane). A block is one chain
- * of 32 dependent sha256rnds2, four cycles each, whatever else is done: hence the variant that interleaves two streams. */
+ * The instructions want the state as two registers, ABEF and CDGH (first letter in the highest lane). A block is one
+ * chain of 32 dependent sha256rnds2, four cycles each, whatever else is done: hence the variant that interleaves two
+ * streams. */
 #include <immintrin.h>
 
 #include "../sha256_kernels.h"
