@@ -30,6 +30,7 @@ KERNEL_FLAGS = {"sha256_shani": ["-msha", "-msse4.1", "-mssse3"]}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror=implicit"]
 C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]
+RELEASE = ["-O3", "-g1", "-fno-plt"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 # The extensions, in order of dependence; the system ones also link L2 to L4, OpenSSL and liburing.
@@ -50,7 +51,7 @@ def build_mode() -> tuple[str, list[str], list[str]]:
         return "coverage", ["-O0", "-g", "--coverage"], ["--coverage"]
     if switched_on("HFTCORE_DEBUG"):
         return "debug", ["-O0", "-g"], []
-    return "release", ["-O3", "-g1", "-fno-plt"], []
+    return "release", RELEASE, []
 
 
 def module_of(source: Path) -> str:
@@ -68,6 +69,7 @@ def layer_of(source: Path) -> int:
 
 
 def relative(paths: list[Path]) -> list[Path]:
+    """The paths, relative to the root and in order."""
     return sorted(path.relative_to(ROOT) for path in paths)
 
 

@@ -68,8 +68,10 @@ class RiskLimits:
         _require(1 <= self.refill_ms < 1 << 40, "refill_ms must be positive")
         _require(1 <= self.window_s < 1 << 32, "window_s must be positive")
         _require(1 <= self.window_orders <= 1024, "window_orders: 1 to 1024")
-        _require(re.fullmatch(r"\d{1,10}(\.\d{1,8})?", self.window_notional) is not None,
-                 "window_notional: a decimal such as \"2500.50\", at most 8 decimals")
+        _require(
+            re.fullmatch(r"\d{1,10}(\.\d{1,8})?", self.window_notional) is not None,
+            'window_notional: a decimal such as "2500.50", at most 8 decimals',
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,7 @@
-"""Compiles C tests and fuzz targets against the core, with ASan and UBSan; what did not change is not compiled again."""
+"""Compiles C tests and fuzz targets against the core, with ASan and UBSan; nothing is compiled twice.
+
+Every file made is named by a hash of all that went into it, so what did not change is found again.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +9,7 @@ import fcntl
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +18,11 @@ import buildconf
 
 BUILD = buildconf.ROOT / "build" / "native"
 CC = os.environ.get("CC", "gcc")
-FLAGS = [*buildconf.C_STANDARD, "-O1", "-g", "-fno-omit-frame-pointer", *buildconf.SANITIZE, *buildconf.WARNINGS]
-INCLUDES = [f"-I{buildconf.INCLUDE}", "-Itests/c"]
-COVERAGE = ["-fsanitize-coverage=trace-pc"]
+COMMON = [*buildconf.C_STANDARD, *buildconf.WARNINGS, f"-I{buildconf.INCLUDE}", "-Itests/c"]
+SANITIZED = [*COMMON, "-O1", "-g", "-fno-omit-frame-pointer", *buildconf.SANITIZE]
+RELEASE = [*COMMON, *buildconf.RELEASE, "-Werror"]
+TRACED = ["-fsanitize-coverage=trace-pc"]
+OUT = "<out>"  # in a command: where its output goes
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:handle_abort=1",
     "UBSAN_OPTIONS": "print_stacktrace=1",
@@ -54,48 +59,46 @@ def headers_digest() -> str:
 
 
 def made(name: str, suffix: str, key: str, command: Sequence[str]) -> Path:
-    """The file `command` makes (its path goes at the end), unless one with this key is there. Older ones are removed."""
+    """The file that `command` makes at OUT, unless one with this key is there. Older ones are removed."""
     target = BUILD / f"{name}-{key}{suffix}"
     if not target.exists():
         for stale in BUILD.glob(f"{name}-{'?' * len(key)}{suffix}"):
             stale.unlink()
         partial = BUILD / f"{name}.partial{suffix}"
         partial.unlink(missing_ok=True)
-        compile_c([*command, str(partial)])
+        compile_c([str(partial) if word == OUT else word for word in command])
         partial.rename(target)
     return target
 
 
-def objects(sources: Iterable[tuple[Path, list[str]]], headers: str, variant: str) -> list[Path]:
-    """Compiles (source, flags) pairs, as many at a time as there are cores."""
+def objects(variant: str, flags: list[str], sources: Sequence[tuple[Path, list[str]]]) -> list[Path]:
+    """Compiles sources, each with its own further flags, as many at a time as there are cores."""
+    headers = headers_digest()
 
     def one(item: tuple[Path, list[str]]) -> Path:
-        source, flags = item
-        key = digest(CC, FLAGS, flags, headers, str(source), (buildconf.ROOT / source).read_bytes())
-        return made(f"{variant}{source.stem}", ".o", key, [CC, *FLAGS, *flags, *INCLUDES, "-c", str(source), "-o"])
+        source, own = item
+        key = digest(CC, flags, own, headers, str(source), (buildconf.ROOT / source).read_bytes())
+        return made(f"{variant}-{source.stem}", ".o", key, [CC, *flags, *own, "-c", str(source), "-o", OUT])
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         return list(pool.map(one, sources))
 
 
+def pure() -> list[tuple[Path, list[str]]]:
+    """L0 and L1 with the kernels, each with the flags it needs."""
+    return [*((source, []) for source in buildconf.pure_sources()), *buildconf.kernel_sources().items()]
+
+
+def system() -> list[tuple[Path, list[str]]]:
+    """L2 to L4."""
+    openssl = buildconf.pkg_config("openssl", "--cflags")
+    return [(source, openssl) for source in buildconf.system_sources()]
+
+
 def archive(name: str, members: list[Path]) -> Path:
     """A static library, so that a program links only what it uses."""
     inputs = [str(path) for path in members]
-    # ar wants its output before its inputs.
-    return made(name, ".a", digest(inputs), ["sh", "-c", 'for out; do :; done; exec ar rcs "$out" ' + " ".join(inputs), "ar"])
-
-
-def core(headers: str, *, system: bool, coverage: bool) -> list[Path]:
-    """The core's libraries, in link order."""
-    variant, extra = ("fuzz-", COVERAGE) if coverage else ("", [])
-    pure = [(source, extra) for source in buildconf.pure_sources()]
-    pure += [(source, [*flags, *extra]) for source, flags in buildconf.kernel_sources().items()]
-    libraries = [archive(f"{variant}libhft", objects(pure, headers, variant))]
-    if system:
-        cflags = buildconf.pkg_config("openssl", "--cflags")
-        above = [(source, [*cflags, *extra]) for source in buildconf.system_sources()]
-        libraries.insert(0, archive(f"{variant}libhft_system", objects(above, headers, variant)))
-    return libraries
+    return made(name, ".a", digest(inputs), ["ar", "rcs", OUT, *inputs])
 
 
 def system_libraries() -> list[str]:
@@ -109,25 +112,37 @@ def system_libraries() -> list[str]:
 
 def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:
     words = [*map(str, inputs), *libraries, "-lm", "-lpthread"]
-    return made(name, "", digest(words), [CC, *buildconf.SANITIZE, *words, "-o"])
+    return made(name, "", digest(words), [CC, *buildconf.SANITIZE, *words, "-o", OUT])
 
 
-def build(source: Path, *, system: bool = False) -> Path:
+def build(source: Path, *, with_system: bool = False) -> Path:
     """The sanitised program made of `source` (relative to the root, warnings are errors) and the core."""
     with lock():
-        headers = headers_digest()
-        own = objects([(source, ["-Werror"])], headers, "")
-        libraries = system_libraries() if system else []
-        return link(source.stem, [*own, *core(headers, system=system, coverage=False)], libraries)
+        inputs = objects("sanitized", SANITIZED, [(source, ["-Werror"])])
+        if with_system:
+            inputs.append(archive("libhft_system", objects("sanitized", SANITIZED, system())))
+        inputs.append(archive("libhft", objects("sanitized", SANITIZED, pure())))
+        return link(source.stem, inputs, system_libraries() if with_system else [])
 
 
 def build_fuzzer(source: Path) -> Path:
     """The fuzzer made of the target `source`, the driver and the core; see tests/fuzz/driver.c."""
     with lock():
-        headers = headers_digest()
-        driver = Path("tests/fuzz/driver.c")
-        own = objects([(source, ["-Werror", *COVERAGE]), (driver, ["-Werror", "-O2", "-fno-sanitize=all"])], headers, "")
-        return link(source.stem, [*own, *core(headers, system=False, coverage=True)], [])
+        traced = [*SANITIZED, *TRACED]
+        inputs = [
+            *objects("traced", traced, [(source, ["-Werror"])]),
+            *objects("plain", [*COMMON, "-O2", "-g", "-Werror"], [(Path("tests/fuzz/driver.c"), [])]),
+            archive("libhft_traced", objects("traced", traced, pure())),
+        ]
+        return link(source.stem, inputs, [])
+
+
+def release_objects() -> dict[Path, Path]:
+    """Every C source of the core and its object file, compiled as for a release, warnings being errors."""
+    with lock():
+        everything = [*pure(), *system()]
+        sources = [source for source, _ in everything]
+        return dict(zip(sources, objects("release", RELEASE, everything), strict=True))
 
 
 def run(program: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:

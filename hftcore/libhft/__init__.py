@@ -1,1 +1,1 @@
-"""The C core's declarations for Cython users: `from hftcore.libhft.sha256 cimport ...`. Nothing to import at run time."""
+"""The C core's declarations for Cython: `from hftcore.libhft.sha256 cimport ...`. Nothing to import at run time."""

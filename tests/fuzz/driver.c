@@ -44,7 +44,7 @@ static uintptr_t previous;
 static uint64_t state = 1;
 static uint8_t current[MAX_LEN];
 static size_t current_len;
-static const char *crash_path = "crash.bin", *save_dir;
+static const char *crash_path, *save_dir;
 
 static void die(const char *format, ...) {
     va_list args;
@@ -81,8 +81,8 @@ static void write_file(const char *path, const uint8_t *data, size_t len) {
 }
 
 static void on_death(void) {
-    write_file(crash_path, current, current_len);
-    fprintf(stderr, "failing input, %zu bytes, written to %s:\n", current_len, crash_path);
+    if (crash_path != NULL) write_file(crash_path, current, current_len);
+    fprintf(stderr, "failing input, %zu bytes:\n", current_len);
     for (size_t i = 0; i < current_len && i < 256; i++) fprintf(stderr, "%02x", current[i]);
     fprintf(stderr, "%s\n", current_len > 256 ? "..." : "");
 }

@@ -47,7 +47,8 @@ HTTP = [
     b"HTTP/1.1 101 \r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n"
     b"Sec-WebSocket-Accept:s3pPLMBiTxaQ9kYGzzhZRbK+xOo= \r\nX: y\r\n\r\n",
     b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\n{}",
-    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
 ]
 
 JSON = [
@@ -72,8 +73,8 @@ TEXT = [
 ]
 
 ORDER = [
-    b'{"id":"${client_id}","method":"order.place","params":{"apiKey":"k","quantity":"${quantity}","signature":"${signature}",'
-    b'"timestamp":${timestamp}}}',
+    b'{"id":"${client_id}","method":"order.place","params":{"apiKey":"k","quantity":"${quantity}",'
+    b'"signature":"${signature}","timestamp":${timestamp}}}',
     b"apiKey=k&quantity=${quantity}&timestamp=${timestamp}",
     b"${a}${b}$$${",
 ]

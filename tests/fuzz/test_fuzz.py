@@ -1,4 +1,4 @@
-"""Every tests/fuzz/fuzz_*.c for a second or two, from the same seeds in the same order. `./dev fuzz` goes on for longer."""
+"""Every tests/fuzz/fuzz_*.c for a second or two, with the same inputs each time. `./dev fuzz` goes on for longer."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ typedef struct {
     const char *headers; size_t headers_len; /* further "Name: value\r\n" lines, may be empty */
 } hft_http1_upgrade;
 
-/* Writes the request; returns its length. Errors: HFT_E_CAPACITY, HFT_E_ARGUMENT (control bytes or blanks in a field). */
+/* Writes the request; returns its length. Errors: HFT_E_CAPACITY, HFT_E_ARGUMENT (control byte or blank in a field). */
 HFT_NODISCARD int hft_http1_build_upgrade(char *out, size_t cap, const hft_http1_upgrade *request);
 
 /* Checks the response head: status 101, Upgrade: websocket, Connection: Upgrade, the accept value, no extension

@@ -34,7 +34,7 @@ typedef struct {
     hft_err err;
 } hft_ws_parser;
 
-/* `buf` (cap bytes, may be NULL and 0: fragments are then HFT_E_WS_TOO_LARGE) is the caller's and outlives the parser. */
+/* `buf` (cap bytes; NULL and 0: fragments are then HFT_E_WS_TOO_LARGE) is the caller's and outlives the parser. */
 void hft_ws_parser_init(hft_ws_parser *parser, hft_ws_role role, void *buf, size_t cap, size_t message_max);
 
 /* Takes one frame from data[0..len). Returns 1: *event is ready; 0: more bytes are needed, or a fragment was
@@ -42,7 +42,8 @@ void hft_ws_parser_init(hft_ws_parser *parser, hft_ws_role role, void *buf, size
  * may be > 0 in each case: call again with the rest until it returns 0 with *used == 0.
  * The event's view lives until data is overwritten or, for an assembled message, until the next call.
  * A masked payload (server side) is unmasked in place. */
-HFT_NODISCARD int hft_ws_parser_next(hft_ws_parser *parser, hft_ws_event *event, size_t *used, uint8_t *data, size_t len);
+HFT_NODISCARD int hft_ws_parser_next(hft_ws_parser *parser, hft_ws_event *event, size_t *used, uint8_t *data,
+                                     size_t len);
 
 /* The close code that answers an HFT_E_WS_* status (1002, 1007 or 1009), RFC 6455 section 7.4.1. */
 uint16_t hft_ws_close_code(int status);
@@ -53,7 +54,7 @@ size_t hft_ws_header_size(size_t payload_len, int masked);
 size_t hft_ws_put_header(uint8_t *out, hft_ws_op op, size_t payload_len, const uint8_t mask[4]);
 /* XORs data with the mask, in place, starting at mask byte 0. */
 void hft_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]);
-/* A whole frame: header and (masked) copy of the payload. Errors: HFT_E_CAPACITY, HFT_E_WS_CONTROL. Returns its length. */
+/* A whole frame: header and (masked) copy of the payload; its length. Errors: HFT_E_CAPACITY, HFT_E_WS_CONTROL. */
 HFT_NODISCARD int hft_ws_build_frame(uint8_t *out, size_t cap, hft_ws_op op, const void *payload, size_t len,
                                      const uint8_t mask[4]);
 
