@@ -60,7 +60,7 @@ cdef tuple opcodes = tuple([Opcode(i) if i in Opcode._value2member_map_ else Non
 cdef class Frame:
     """A whole message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG).
 
-    opcode: Opcode. data: the payload, unmasked; of TEXT it is valid UTF-8, of CLOSE the reason (UTF-8) without the code.
+    opcode: Opcode. data: the payload, unmasked; of TEXT valid UTF-8, of CLOSE the reason (UTF-8) without the code.
     close_code: of CLOSE the code, 1005 if the frame had none (section 7.1.5); of all others None.
     """
 
