@@ -1,0 +1,123 @@
+"""Events in words and as JSON lines."""
+
+from __future__ import annotations
+
+import dataclasses
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+from rich.text import Text
+
+from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from runner.config import format_btc
+
+_KINDS: dict[type[Event], str] = {
+    PeerEvent: "peer",
+    VenueEvent: "venue",
+    DepositEvent: "deposit",
+    WhaleEvent: "whale",
+    OrderEvent: "order",
+}
+_STYLES = {
+    "ready": "green",
+    "filled": "bold green",
+    "partially_filled": "green",
+    "acknowledged": "cyan",
+    "lost": "yellow",
+    "refused": "yellow",
+    "unknown": "bold yellow",
+    "canceled": "yellow",
+    "rejected": "red",
+}
+
+
+def to_dict(event: Event) -> dict[str, Any]:
+    """An event as JSON-ready data: ``event`` names its kind, ``time`` is UTC, empty fields are left out."""
+    when = datetime.fromtimestamp(event.time_ns // 1_000_000_000, UTC)
+    result: dict[str, Any] = {
+        "event": _KINDS[type(event)],
+        "time": f"{when:%Y-%m-%dT%H:%M:%S}.{event.time_ns % 1_000_000_000:09d}Z",
+    }
+    for field in dataclasses.fields(event):
+        value = getattr(event, field.name)
+        if isinstance(value, bytes):
+            value = value.hex()
+        elif isinstance(value, Exception):
+            value = f"{type(value).__name__}: {value}"
+        if value not in ("", None, ()):
+            result[field.name] = value
+    return result
+
+
+def to_json(event: Event) -> str:
+    """An event as one line of JSON."""
+    return orjson.dumps(to_dict(event)).decode()
+
+
+def clock(time_ns: int) -> str:
+    """Local time of day with milliseconds."""
+    return f"{datetime.fromtimestamp(time_ns // 1_000_000_000):%H:%M:%S}.{time_ns // 1_000_000 % 1000:03d}"
+
+
+def duration(ns: int) -> str:
+    """Nanoseconds in the unit that reads best: 812 ns, 4.31 us, 2.06 ms, 1.5 s."""
+    for unit, size in (("s", 1_000_000_000), ("ms", 1_000_000), ("us", 1_000)):
+        if ns >= size:
+            value = ns / size
+            return f"{value:.{2 if value < 10 else 1 if value < 100 else 0}f} {unit}"
+    return f"{ns} ns"
+
+
+def describe(event: Event) -> Text:
+    """An event in one line."""
+    line = Text(clock(event.time_ns) + "  ", no_wrap=True)
+    if isinstance(event, PeerEvent):
+        line.append(f"peer     {event.address} ").append(event.state, _STYLES.get(event.state, ""))
+        if event.state == "ready":
+            line.append(f" {event.user_agent} {event.protocol_version}")
+    elif isinstance(event, VenueEvent):
+        line.append(f"venue    {event.venue} ").append(event.state, _STYLES.get(event.state, ""))
+        if event.state == "ready":
+            line.append(f" round trip {duration(event.round_trip_ns)}, clock {event.clock_offset_ns / 1e6:+.1f} ms")
+    elif isinstance(event, DepositEvent):
+        line.append(f"deposit  {format_btc(event.amount_sat)} BTC to {event.label}  {event.txid}")
+    elif isinstance(event, WhaleEvent):
+        recipients = ", ".join(event.labels) or "nobody known"
+        line.append(f"whale    {format_btc(event.amount_sat)} BTC to {recipients}  {event.txid}")
+    else:
+        line.append(f"order    {event.client_id} ").append(event.state, _STYLES.get(event.state, ""))
+        line.append(_order_detail(event))
+    if isinstance(event, PeerEvent | VenueEvent) and event.error is not None:
+        line.append(f": {event.error}")
+    return line
+
+
+def _order_detail(event: OrderEvent) -> str:
+    if event.state in {"sent", "dry_run"}:
+        total = f" after {duration(event.stages['total'])}" if event.stages else ""
+        return f" {event.quantity} on {event.venue} for {format_btc(event.amount_sat)} BTC{total}"
+    if event.state in {"refused", "rejected", "unknown"}:
+        return f": {event.reason or event.error_class} {event.text}".rstrip()
+    return f" {event.filled} after {duration(event.reply_ns)}".replace("  ", " ")
+
+
+class Journal:
+    """Appends events to a JSONL file, each written whole before the next; use it with ``with``."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("ab", buffering=0)
+
+    def write(self, event: Event) -> None:
+        """Appends one event."""
+        self._file.write(orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.close()
