@@ -1,0 +1,131 @@
+/* SHA-256 with every kernel this machine has, against FIPS 180-4's examples and against itself in other shapes.
+ * tests/conformance compares it with hashlib and NIST's vectors. */
+#include "check.h"
+
+#include <stdlib.h>
+
+#include <hft/cpu.h>
+#include <hft/sha256.h>
+
+static uint64_t random_state = 0x9e3779b97f4a7c15;
+
+static uint64_t random_u64(void) {
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+    return random_state;
+}
+
+static void check_hex(const uint8_t digest[32], const char *hex) {
+    char text[65];
+    for (size_t i = 0; i < 32; i++) snprintf(text + 2 * i, 3, "%02x", digest[i]);
+    CHECK_STR(text, hex);
+}
+
+static void test_examples(void) {
+    static const struct { const char *text, *digest; } examples[] = {
+        {"", "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},
+        {"abc", "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"},
+        {"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq",
+         "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"},
+        {"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqrlmnopqrsmnopqrstnopqrstu",
+         "cf5b16a778af8380036ce59e7b0492370b249b11e8f07a51afac45037afee9d1"},
+    };
+    uint8_t digest[32];
+    for (size_t i = 0; i < sizeof examples / sizeof examples[0]; i++) {
+        hft_sha256_digest(digest, examples[i].text, strlen(examples[i].text));
+        check_hex(digest, examples[i].digest);
+    }
+    hft_sha256_digest(digest, NULL, 0);
+    check_hex(digest, examples[0].digest);
+    /* The hash of the genesis block's header. */
+    static const uint8_t header[80] = {
+        [0] = 1, [36] = 0x3b, 0xa3, 0xed, 0xfd, 0x7a, 0x7b, 0x12, 0xb2, 0x7a, 0xc7, 0x2c, 0x3e, 0x67, 0x76, 0x8f,
+        0x61, 0x7f, 0xc8, 0x1b, 0xc3, 0x88, 0x8a, 0x51, 0x32, 0x3a, 0x9f, 0xb8, 0xaa, 0x4b, 0x1e, 0x5e, 0x4a,
+        0x29, 0xab, 0x5f, 0x49, 0xff, 0xff, 0x00, 0x1d, 0x1d, 0xac, 0x2b, 0x7c};
+    hft_sha256d_digest(digest, header, sizeof header);
+    check_hex(digest, "6fe28c0ab6f1b372c1a6a246ae63f74f931e8365e15a089c68d6190000000000");
+}
+
+static void test_a_million(void) {
+    static char text[1000];
+    uint8_t digest[32];
+    hft_sha256 hash;
+    memset(text, 'a', sizeof text);
+    hft_sha256_init(&hash);
+    for (int i = 0; i < 1000; i++) hft_sha256_update(&hash, text, sizeof text);
+    hft_sha256_final(&hash, digest);
+    check_hex(digest, "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+/* The data ends where its allocation ends: a kernel that reads past it is caught. */
+static void test_every_length(void) {
+    for (size_t len = 0; len <= 260; len++) {
+        uint8_t *data = malloc(len + 1), direct[32], pieces[32];
+        hft_sha256 hash;
+        for (size_t i = 0; i < len; i++) data[i + 1] = (uint8_t)random_u64();
+        hft_sha256_digest(direct, data + 1, len);
+        for (size_t cut = 0; cut <= len; cut += 1 + len / 40) {
+            hft_sha256_init(&hash);
+            hft_sha256_update(&hash, data + 1, cut);
+            hft_sha256_update(&hash, data + 1 + cut, len - cut);
+            hft_sha256_final(&hash, pieces);
+            CHECK_MEM(pieces, direct, 32);
+        }
+        hft_sha256_digest(pieces, direct, 32);
+        hft_sha256d_digest(direct, data + 1, len);
+        CHECK_MEM(direct, pieces, 32);
+        free(data);
+    }
+}
+
+static void test_pairs(void) {
+    static const size_t lengths[] = {0, 1, 55, 56, 63, 64, 65, 119, 120, 127, 128, 129, 191, 192, 250, 256, 700};
+    const size_t n = sizeof lengths / sizeof lengths[0];
+    for (size_t i = 0; i < n; i++) {
+        for (size_t j = 0; j < n; j++) {
+            uint8_t *a = malloc(lengths[i] + 1), *b = malloc(lengths[j] + 1);
+            uint8_t out_a[32], out_b[32], expected[32];
+            for (size_t k = 0; k < lengths[i]; k++) a[k] = (uint8_t)random_u64();
+            for (size_t k = 0; k < lengths[j]; k++) b[k] = (uint8_t)random_u64();
+            hft_sha256d_digest2(out_a, a, lengths[i], out_b, b, lengths[j]);
+            hft_sha256d_digest(expected, a, lengths[i]);
+            CHECK_MEM(out_a, expected, 32);
+            hft_sha256d_digest(expected, b, lengths[j]);
+            CHECK_MEM(out_b, expected, 32);
+            free(a);
+            free(b);
+        }
+    }
+}
+
+static void test_levels(void) {
+    CHECK_EQ(hft_init("portable"), HFT_OK);
+    CHECK_STR(hft_sha256_kernel(), "portable");
+    CHECK_EQ(hft_init("avx"), HFT_E_CPU_LEVEL);
+    CHECK_EQ(hft_init(""), HFT_E_CPU_LEVEL);
+    CHECK_EQ(hft_init("portable "), HFT_E_CPU_LEVEL);
+    CHECK_STR(hft_sha256_kernel(), "portable");
+    CHECK_EQ(hft_init(NULL), HFT_OK);
+    CHECK_STR(hft_sha256_kernel(), hft_cpu_features() & HFT_CPU_SHANI ? "shani" : "portable");
+    CHECK_EQ(hft_init(NULL), HFT_OK);
+}
+
+int main(void) {
+    static const char *const levels[] = {"portable", "shani"};
+    CHECK_STR(hft_sha256_kernel(), "portable"); /* before hft_init() */
+    for (int i = 0; i < 2; i++) {
+        if (hft_init(levels[i]) == HFT_E_CPU_LEVEL) {
+            CHECK_EQ(hft_cpu_features() & HFT_CPU_SHANI, 0);
+            printf("skipped: this CPU lacks %s\n", levels[i]);
+            continue;
+        }
+        CHECK_STR(hft_sha256_kernel(), levels[i]);
+        test_examples();
+        test_a_million();
+        test_every_length();
+        test_pairs();
+    }
+    test_levels();
+    return check_done();
+}
