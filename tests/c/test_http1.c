@@ -29,15 +29,15 @@ static void test_request(void) {
                                    "User-Agent: hftcore\r\n"
                                    "X-A:\tb c \r\n"
                                    "\r\n";
+    static const char headers[] = "User-Agent: hftcore\r\nX-A:\tb c \r\n";
     char out[1000];
     size_t len = sizeof expected - 1;
     for (size_t cap = 0; cap < len; cap++) {
         char *exact = malloc(cap != 0 ? cap : 1);
-        CHECK_EQ(build(exact, cap, "ws-api.binance.com:9443", "/ws-api/v3?a=b", "User-Agent: hftcore\r\nX-A:\tb c \r\n"),
-                 HFT_E_CAPACITY);
+        CHECK_EQ(build(exact, cap, "ws-api.binance.com:9443", "/ws-api/v3?a=b", headers), HFT_E_CAPACITY);
         free(exact);
     }
-    CHECK_EQ(build(out, len, "ws-api.binance.com:9443", "/ws-api/v3?a=b", "User-Agent: hftcore\r\nX-A:\tb c \r\n"), len);
+    CHECK_EQ(build(out, len, "ws-api.binance.com:9443", "/ws-api/v3?a=b", headers), len);
     CHECK_MEM(out, expected, len);
 }
 
@@ -82,9 +82,10 @@ static void check_accepted(const char *head) {
 
 static void test_accepted(void) {
     check_accepted(GOOD);
-    check_accepted(STATUS_LINE "UPGRADE:WebSocket\r\nconnection: keep-alive\t, ,upGrade \r\nsec-websocket-ACCEPT:\t" ACCEPT
-                               " \r\n\r\n");
-    check_accepted(STATUS_LINE UPGRADE "Connection: keep-alive\r\n" CONNECTION ACCEPTED "Server: \xc3\xa9\r\nEmpty:\r\n\r\n");
+    check_accepted(STATUS_LINE "UPGRADE:WebSocket\r\nconnection: keep-alive\t, ,upGrade \r\n"
+                               "sec-websocket-ACCEPT:\t" ACCEPT " \r\n\r\n");
+    check_accepted(STATUS_LINE UPGRADE "Connection: keep-alive\r\n" CONNECTION ACCEPTED
+                   "Server: \xc3\xa9\r\nEmpty:\r\n\r\n");
     check_accepted("HTTP/1.1 101 \r\n" UPGRADE CONNECTION ACCEPTED "\r\n");
     int status;
     CHECK_EQ(parse(&status, GOOD "\x81\x01", strlen(GOOD) + 2, NULL), strlen(GOOD)); /* frames follow */

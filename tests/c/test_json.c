@@ -48,6 +48,7 @@ static void test_values(void) {
     check_value("resul", REPLY, HFT_JSON_ABSENT, "");
     check_value("resultX", REPLY, HFT_JSON_ABSENT, "");
     check_value("a", "{\"\\u0061\":1,\"a\":2}", HFT_JSON_NUMBER, "2");
+    check_value("\\u0061", "{\"\\u0061\":1}", HFT_JSON_ABSENT, ""); /* nor does its raw text */
     check_value("a", " 7 ", HFT_JSON_ABSENT, "");
     check_value("a.b.c.d", "{\"a\":{\"b\":{\"c\":{\"d\":{\"e\":1}}}}}", HFT_JSON_OBJECT, "{\"e\":1}");
 }
@@ -90,11 +91,13 @@ static void test_refused(void) {
         uint32_t pos;
     } wrong[] = {
         {"", 0}, {"  ", 2}, {"{", 1}, {"[", 1}, {"}", 0}, {"[1,]", 3}, {"[,1]", 1}, {"{\"a\":1,}", 7}, {"{\"a\" 1}", 5},
-        {"{\"a\":}", 5}, {"{a:1}", 1}, {"{1:1}", 1}, {"[1 2]", 3}, {"[1}", 2}, {"{\"a\":1]", 6}, {"1 2", 2}, {"{}{}", 2},
+        {"{\"a\":}", 5}, {"{a:1}", 1}, {"{1:1}", 1}, {"[1 2]", 3}, {"[1}", 2}, {"{\"a\":1]", 6}, {"1 2", 2},
+        {"{}{}", 2},
         {"01", 1}, {"-", 1}, {"+1", 0}, {".5", 0}, {"1.", 2}, {"1.e1", 2}, {"1e", 2}, {"1e+", 3}, {"-a", 1}, {"0x1", 1},
         {"NaN", 0}, {"Infinity", 0}, {"-Infinity", 1}, {"tru", 0}, {"True", 0}, {"nul", 0}, {"truex", 4}, {"'a'", 0},
         {"\"a", 2}, {"\"\\", 1}, {"\"\\x\"", 1}, {"\"\\u12g4\"", 1}, {"\"\\u123", 1}, {"\"a\nb\"", 2}, {"\"\x1f\"", 1},
-        {"\"abcdefgh\x01\"", 9}, {"\"\x80\"", 1}, {"\"\xc3\"", 1}, {"\"\xed\xa0\x80\"", 1}, {"\xef\xbb\xbf{}", 0}, {"\f1", 0},
+        {"\"abcdefgh\x01\"", 9}, {"\"\x80\"", 1}, {"\"\xc3\"", 1}, {"\"\xed\xa0\x80\"", 1}, {"\xef\xbb\xbf{}", 0},
+        {"\f1", 0},
         {"/**/1", 0}, {"\xc2\xa0" "1", 0},
     };
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
@@ -106,6 +109,20 @@ static void test_refused(void) {
     }
     CHECK_EQ(hft_json_extract(NULL, NULL, 0, "\"\0\"", 3, NULL), HFT_E_JSON_SYNTAX);
     CHECK_EQ(hft_json_extract(NULL, NULL, 0, "1\0", 2, NULL), HFT_E_JSON_SYNTAX);
+}
+
+/* Every byte at every place of a string: no stride of the fast path lets one through. */
+static void test_string_bytes(void) {
+    char text[22];
+    for (size_t i = 1; i < sizeof text - 1; i++) {
+        for (int c = 0; c < 128; c++) {
+            memset(text, 'x', sizeof text);
+            text[0] = text[sizeof text - 1] = '"';
+            text[i] = (char)c;
+            int rc = hft_json_extract(NULL, NULL, 0, text, sizeof text, NULL);
+            CHECK_EQ(rc, c < 0x20 || c == '"' || c == '\\' ? HFT_E_JSON_SYNTAX : 0);
+        }
+    }
 }
 
 static void test_error_takes_all_back(void) {
@@ -153,6 +170,7 @@ int main(void) {
     test_many_paths();
     test_paths();
     test_refused();
+    test_string_bytes();
     test_error_takes_all_back();
     test_depth();
     test_truncations();

@@ -27,6 +27,7 @@ static const char *read_all(hft_ws_role role, size_t cap, size_t max, const uint
             rc = hft_ws_parser_next(&parser, &event, &used, window, n);
             CHECK(used <= n);
             taken += used;
+            if (rc == 1) CHECK(event.len <= len);
             size_t room = sizeof out - at;
             if (rc == 1 && event.op == HFT_WS_OP_CLOSE)
                 at += (size_t)snprintf(out + at, room, "close(%d):%.*s|", event.close_code, (int)event.len, event.data);

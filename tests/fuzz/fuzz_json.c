@@ -9,7 +9,8 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static const char *const names[] = {"id", "status", "result", "result.orderId", "result.status", "error.code", "a", "a.b"};
+static const char *const names[] = {"id",            "status",     "result", "result.orderId",
+                                    "result.status", "error.code", "a",      "a.b"};
 enum { N = sizeof names / sizeof names[0] };
 
 static void check_view(const hft_json_value *value, const char *text, size_t size) {

@@ -39,7 +39,7 @@ HFT_NODISCARD int hft_json_path_init(hft_json_path *path, const char *text, size
 HFT_NODISCARD int hft_json_extract(hft_json_value *values, const hft_json_path *paths, size_t n_paths,
                                    const char *text, size_t len, hft_err *err);
 
-/* 1 if the value is a string (or a bare number) equal to the given bytes. */
+/* 1 if the value is a string without escapes, or a number, and its text is the given bytes. */
 int hft_json_equals(const hft_json_value *value, const char *text, size_t len);
 
 #endif
