@@ -16,12 +16,15 @@ typedef struct {
     const char *headers; size_t headers_len; /* further "Name: value\r\n" lines, may be empty */
 } hft_http1_upgrade;
 
-/* Writes the request; returns its length. Errors: HFT_E_CAPACITY, HFT_E_ARGUMENT (control byte or blank in a field). */
+/* Writes the request; returns its length. Errors: HFT_E_CAPACITY; HFT_E_ARGUMENT for blanks or control bytes in a
+ * field, a target with a fragment, a key that is not base64 of 16 bytes, and header lines that are malformed, give the
+ * request a body or belong to the upgrade (Host, Upgrade, Connection, Sec-WebSocket-*): nothing is offered, so nothing
+ * can be chosen. */
 HFT_NODISCARD int hft_http1_build_upgrade(char *out, size_t cap, const hft_http1_upgrade *request);
 
 /* Checks the response head: status 101, Upgrade: websocket, Connection: Upgrade, the accept value, no extension
  * and no subprotocol. Returns 0 = needs more bytes, > 0 = length of the head (frames may follow it), or
- * HFT_E_HTTP_*; *err (may be NULL) then says which status or header. *status gets the HTTP status once known. */
+ * HFT_E_HTTP_*; *err (may be NULL) then quotes the status line or header. *status is the HTTP status, 0 until known. */
 HFT_NODISCARD int hft_http1_parse_upgrade(int *status, const char *buf, size_t len,
                                           const char accept[HFT_HTTP1_ACCEPT_LEN], hft_err *err);
 

@@ -41,7 +41,8 @@ void hft_ws_parser_init(hft_ws_parser *parser, hft_ws_role role, void *buf, size
  * taken; < 0: HFT_E_WS_* (fail the connection with hft_ws_close_code). *used is how many bytes were consumed, and
  * may be > 0 in each case: call again with the rest until it returns 0 with *used == 0.
  * The event's view lives until data is overwritten or, for an assembled message, until the next call.
- * A masked payload (server side) is unmasked in place. */
+ * A masked payload (server side) is unmasked in place. What follows a CLOSE is parsed like anything else: that nothing
+ * is read after it (section 1.4) is up to the caller. */
 HFT_NODISCARD int hft_ws_parser_next(hft_ws_parser *parser, hft_ws_event *event, size_t *used, uint8_t *data,
                                      size_t len);
 
@@ -54,7 +55,9 @@ size_t hft_ws_header_size(size_t payload_len, int masked);
 size_t hft_ws_put_header(uint8_t *out, hft_ws_op op, size_t payload_len, const uint8_t mask[4]);
 /* XORs data with the mask, in place, starting at mask byte 0. */
 void hft_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]);
-/* A whole frame: header and (masked) copy of the payload; its length. Errors: HFT_E_CAPACITY, HFT_E_WS_CONTROL. */
+/* A whole frame: header and (masked) copy of the payload, which must not overlap out. Returns its length. TEXT is not
+ * checked to be UTF-8. Errors: HFT_E_CAPACITY; HFT_E_WS_OPCODE (reserved, or CONTINUATION), _CONTROL (over 125 bytes),
+ * _CLOSE_CODE and _UTF8 (of a CLOSE payload). */
 HFT_NODISCARD int hft_ws_build_frame(uint8_t *out, size_t cap, hft_ws_op op, const void *payload, size_t len,
                                      const uint8_t mask[4]);
 
