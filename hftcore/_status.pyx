@@ -2,6 +2,8 @@
 
 import os
 
+import cython
+
 from hftcore.errors import HftError, LocalProtocolError, error_class
 
 from hftcore.libhft.status cimport (
@@ -68,6 +70,25 @@ def cpu_features():
     cdef unsigned int bits = hft_cpu_features()
     names = ("sse4.1", "sha-ni", "avx2", "avx512", "invariant-tsc")
     return {name: bool(bits >> i & 1) for i, name in enumerate(names)}
+
+
+cdef extern from *:
+    """
+    #if defined(__SANITIZE_ADDRESS__)
+    #define HFT_BUILD_MODE "sanitize"
+    #elif defined(__OPTIMIZE__)
+    #define HFT_BUILD_MODE "release"
+    #else
+    #define HFT_BUILD_MODE "debug"
+    #endif
+    """
+    const char *HFT_BUILD_MODE
+    const char *HFT_COMPILER "__VERSION__"
+
+
+def build():
+    """Compiler, Cython version and mode (release, debug, sanitize) of this build."""
+    return {"cython": cython.__version__, "compiler": HFT_COMPILER.decode(), "mode": HFT_BUILD_MODE.decode()}
 
 
 def sha256_kernel():

@@ -12,8 +12,12 @@ VenueState = Literal["connecting", "ready", "lost"]
 OrderState = Literal[
     "sent", "dry_run", "refused", "acknowledged", "partially_filled", "filled", "canceled", "rejected", "unknown"
 ]
-# How a rejection is to be handled; see hftcore.venues.ErrorClass.
-STAGES = ("parse", "verify", "decide", "build", "encrypt", "submit")
+# What happens to a transaction on its way to an order, in this order.
+#   queue: from the moment its bytes were reaped until it is its turn (earlier messages of the same receive)
+#   parse: structure, outputs, watch table     verify: double hash, wtxid, checksum, and txid on a match
+#   decide: duplicates, rules, risk gate       build: fill, sign, frame and mask
+#   encrypt: TLS record                        submit: the system call that sends it
+STAGES = ("queue", "parse", "verify", "decide", "build", "encrypt", "submit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,17 @@ class VenueEvent:
 
 @dataclass(frozen=True, slots=True)
 class DepositEvent:
-    """A transaction pays a watched script: the sum over its outputs to that one script."""
+    """A transaction pays a watched script.
+
+    amount_sat: the sum over its outputs to that one script; output: index of the first of them.
+    """
 
     time_ns: int
     txid: str
     wtxid: str
     amount_sat: int
     label: str
-    script: bytes
+    output: int
     peer: int
 
 

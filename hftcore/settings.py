@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from hftcore.errors import ConfigError
@@ -107,9 +108,11 @@ class EngineLimits:
     backoff_max_ms: int = 60_000
 
     def __post_init__(self) -> None:
-        for name in ("event_queue", "seen_cap"):
+        for name, least in (("event_queue", 256), ("seen_cap", 64)):
             value = getattr(self, name)
-            _require(64 <= value <= 1 << 24 and value & (value - 1) == 0, f"{name}: a power of two, 64 to 2**24")
+            _require(
+                least <= value <= 1 << 24 and value & (value - 1) == 0, f"{name}: a power of two, {least} to 2**24"
+            )
         _require(1024 <= self.message_max <= 4_000_000, "message_max: 1024 to 4000000")
         _require(1024 <= self.venue_message_max <= 1 << 24, "venue_message_max: 1024 to 2**24")
         _require(1 <= self.pending_orders <= 4096, "pending_orders: 1 to 4096")

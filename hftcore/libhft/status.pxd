@@ -10,6 +10,7 @@ cdef extern from "hft/status.h" nogil:
     enum:
         HFT_E_STATE
         HFT_E_MEMORY
+        HFT_E_CONN_RESOLVE
         HFT_E_WS_UTF8
         HFT_E_ORDER_SLOT
         HFT_E_ORDER_VALUE

@@ -1,0 +1,42 @@
+from hftcore.libhft.engine cimport hft_engine, hft_event, hft_venue_config
+from hftcore.libhft.tls cimport hft_tls_context
+
+
+cdef class TLSContexts:
+    cdef dict _contexts         # CA file (None = the system's) -> address of the context
+
+    cdef hft_tls_context *get(self, object ca_file) except NULL
+
+
+cdef class Engine:
+    cdef hft_engine *_engine    # NULL once stopped
+    cdef object _settings       # what __init__ was given, for __repr__ and conversions
+    cdef object _watch          # keeps the table alive
+    cdef TLSContexts _tls
+    cdef list _peers            # (host, port)
+    cdef list _venues           # (Venue, Endpoint, Credentials or None)
+    cdef list _rules            # Rule
+    cdef list _rule_scales      # decimals of each rule's quantity
+    cdef object _backlog        # events taken from the C queue but not yet given out
+    cdef object _lock           # one consumer at a time
+    cdef object _put_lock       # resolvers put addresses one at a time
+    cdef object _thread
+    cdef object _resolver
+    cdef object _pool
+    cdef object _started        # set when the reactor has opened, or failed to
+    cdef object _failure        # exception that ended the reactor
+    cdef object _finished       # set when the reactor thread is over
+    cdef object _final_stats
+    cdef object _final_latency
+    cdef object _final_backend
+    cdef set _ready
+    cdef dict _errors
+    cdef set _waiters           # (loop, future) of asynchronous consumers
+
+    cdef object _error(self, const hft_event *c)
+    cdef object _convert_link(self, const hft_event *c)
+    cdef object _convert_order(self, const hft_event *c)
+    cdef object _convert(self, const hft_event *c)
+    cdef object _take(self)
+    cdef int _put_addresses(self, unsigned int slot, list found) except -1
+    cdef int _fill_venue(self, hft_venue_config *config, object venue) except -1

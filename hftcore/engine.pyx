@@ -1,0 +1,759 @@
+"""The engine: Bitcoin peers and exchanges on one ring in one thread, configured and watched from Python.
+
+Everything between a transaction's bytes and a submitted order happens in C, in the reactor thread, without the GIL.
+This module prepares it (templates, rules, labels, names to addresses) and turns what it reports into events.
+"""
+
+import asyncio
+import difflib
+import hashlib
+import hmac
+import os
+import select
+import socket
+import threading
+import time
+from base64 import b64encode
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+
+import cython
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.string cimport memcpy, memset
+
+from hftcore._status cimport check, check_err, init_core, make_error
+from hftcore.bitcoin cimport WatchTable
+from hftcore.libhft.engine cimport (
+    HFT_ENGINE_ADDRESSES_MAX,
+    HFT_ENGINE_ERRORS_MAX,
+    HFT_ENGINE_PEERS_MAX,
+    HFT_ENGINE_STATES_MAX,
+    HFT_EVENT_DEPOSIT,
+    HFT_EVENT_PEER,
+    HFT_EVENT_VENUE,
+    HFT_EVENT_WHALE,
+    HFT_LATENCIES,
+    HFT_REPLY_PATHS,
+    HFT_RING_EPOLL,
+    HFT_RING_URING,
+    HFT_STAGES,
+    hft_address,
+    hft_engine,
+    hft_engine_add_peer,
+    hft_engine_add_rule,
+    hft_engine_add_venue,
+    hft_engine_addresses,
+    hft_engine_backend,
+    hft_engine_config,
+    hft_engine_event_fd,
+    hft_engine_expect,
+    hft_engine_free,
+    hft_engine_kill,
+    hft_engine_new,
+    hft_engine_next_resolve,
+    hft_engine_open,
+    hft_engine_peek_event,
+    hft_engine_put_addresses,
+    hft_engine_read_latency,
+    hft_engine_read_stats,
+    hft_engine_release,
+    hft_engine_release_event,
+    hft_engine_resolve_fd,
+    hft_engine_run,
+    hft_engine_stats,
+    hft_engine_stop,
+    hft_event,
+    hft_ring,
+    hft_ring_close,
+    hft_ring_open,
+    hft_rule_config,
+    hft_venue_config,
+)
+from hftcore.libhft.hist cimport hft_hist, hft_hist_percentile
+from hftcore.libhft.json cimport hft_json_path_init
+from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err, hft_status_name
+from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_context_open, hft_tls_library
+from hftcore.orders cimport OrderTemplate
+
+from hftcore import bitcoin, venues
+from hftcore._endpoints import parse_url, resolve
+from hftcore.errors import ConfigError, ConnectionLost, HftError, TLSError, VenueError
+from hftcore.events import STAGES, DepositEvent, EngineStats, Latency, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.settings import EngineLimits, RiskLimits, Rule
+
+cdef extern from *:
+    """
+    #include "hft/conn.h"
+    static void hft_address_set(hft_address *a, int family, const char *packed, uint32_t scope, uint16_t port) {
+        memset(a, 0, sizeof *a);
+        a->any.sa_family = (sa_family_t)family;
+        if (family == AF_INET6) {
+            memcpy(&a->v6.sin6_addr, packed, 16);
+            a->v6.sin6_port = htons(port);
+            a->v6.sin6_scope_id = scope;
+        } else {
+            memcpy(&a->v4.sin_addr, packed, 4);
+            a->v4.sin_port = htons(port);
+        }
+    }
+    """
+    void hft_address_set(hft_address *a, int family, const char *packed, uint32_t scope, unsigned short port) nogil
+
+LINK_STATES = ("connecting", "ready", "lost")
+ORDER_STATES = (
+    "sent", "dry_run", "refused", "acknowledged", "partially_filled", "filled", "canceled", "rejected", "unknown",
+)
+# In the order of hft_error_class.
+ERROR_CLASSES = (
+    "other", "clock", "auth", "rate_limit", "order_limit", "filter", "duplicate", "funds", "unknown_order",
+    "would_cross", "outcome_unknown", "halted",
+)
+# In the order of HFT_REPLY_*.
+REPLY_FIELDS = (
+    "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time", "event_type",
+    "event_client_id", "event_order_id", "event_order_status", "event_filled",
+)
+BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
+MS = 1_000_000
+PLACEHOLDER = venues.Credentials("dry-run", b"dry-run")  # signs dry runs that were given no key
+
+
+def tls_library():
+    """OpenSSL's version, as linked at run time."""
+    return hft_tls_library().decode()
+
+
+def io_uring_error():
+    """"" if io_uring can be used here, else why not and what to change."""
+    cdef hft_ring ring
+    cdef hft_err err
+    memset(&err, 0, sizeof(err))
+    if hft_ring_open(&ring, HFT_RING_URING, 1, &err) < 0:
+        return err.text.decode("utf-8", "replace")
+    hft_ring_close(&ring)
+    return ""
+
+
+cdef int put_text(char *out, size_t cap, str text, str what) except -1:
+    encoded = text.encode()
+    if <size_t>len(encoded) >= cap or b"\0" in encoded:
+        raise ConfigError(f"{what} {text!r}: too long")
+    memcpy(out, PyBytes_AS_STRING(encoded), len(encoded) + 1)
+    return 0
+
+
+cdef str display(const uint8_t *digest):
+    return PyBytes_FromStringAndSize(<const char *>digest, 32)[::-1].hex()
+
+
+def self_test(template, credentials, values):
+    """Holds a template's own signature against the standard library's; raises VenueError where they differ."""
+    if not template.is_signed:
+        return
+    digest = hmac.new(credentials.secret, template.signed_text(**values), hashlib.sha256).digest()
+    message = template.render(**values)
+    if digest.hex().encode() not in message and b64encode(digest) not in message:
+        raise VenueError("signature self-test failed: this build must not trade")
+
+
+@cython.final
+cdef class TLSContexts:
+    """TLS contexts by CA file, kept as long as an engine lives."""
+
+    def __cinit__(self):
+        self._contexts = {}
+
+    cdef hft_tls_context *get(self, object ca_file) except NULL:
+        cdef hft_tls_context *context = NULL
+        cdef hft_err err
+        cdef bytes path
+        memset(&err, 0, sizeof(err))
+        if ca_file not in self._contexts:
+            path = os.fsencode(ca_file) if ca_file is not None else b""
+            check_err(hft_tls_context_open(&context, PyBytes_AS_STRING(path) if path else NULL, &err), &err)
+            self._contexts[ca_file] = <uintptr_t>context
+        return <hft_tls_context *><uintptr_t>self._contexts[ca_file]
+
+    def __dealloc__(self):
+        for address in self._contexts.values():
+            hft_tls_context_close(<hft_tls_context *><uintptr_t>address)
+
+
+@cython.final
+cdef class Engine:
+    """Peers, venues and rules, run by one reactor thread.
+
+    network: Bitcoin network, as in ``hftcore.bitcoin.NETWORKS``. watch: watched scripts (frozen from here on).
+    mode: "sleep" blocks in the kernel between events; "spin" never does, uses a core up and saves the wake-up.
+    cpu: core to pin the reactor to. backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
+    dry_run: everything but the sending of orders. deposit_min_sat: least amount to one watched script that is
+    reported; whale_min_sat: least single output that is reported, 0 = none. limits, risk: see hftcore.settings.
+
+    Add peers, venues and rules, then start(); all memory is taken then. Use it in a ``with`` block, or call stop().
+    Events must be read by one thread or task at a time.
+    Raises ConfigError for settings that cannot be.
+    """
+
+    def __cinit__(self):
+        self._engine = NULL
+        self._peers = []
+        self._venues = []
+        self._rules = []
+        self._rule_scales = []
+        self._backlog = deque()
+        self._lock = threading.Lock()
+        self._put_lock = threading.Lock()
+        self._started = threading.Event()
+        self._finished = threading.Event()
+        self._ready = set()
+        self._errors = {}
+        self._waiters = set()
+        self._tls = TLSContexts()
+
+    def __init__(self, *, network="mainnet", WatchTable watch=None, mode="sleep", cpu=None, backend="auto",
+                 dry_run=True, deposit_min_sat=1, whale_min_sat=0, limits=None, risk=None,
+                 user_agent="/hftcore:0.1.0/"):
+        cdef hft_engine_config config
+        if self._engine != NULL or self._thread is not None:
+            raise ConfigError("an Engine is initialised once")
+        if network not in bitcoin.NETWORKS:
+            raise ConfigError(f"network {network!r}: one of {', '.join(bitcoin.NETWORKS)}")
+        if mode not in ("sleep", "spin"):
+            raise ConfigError(f"mode {mode!r}: sleep or spin")
+        if backend not in BACKENDS:
+            raise ConfigError(f"backend {backend!r}: one of {', '.join(BACKENDS)}")
+        if cpu is not None and cpu not in os.sched_getaffinity(0):
+            raise ConfigError(f"cpu {cpu}: this process may use {sorted(os.sched_getaffinity(0))}")
+        if not 1 <= deposit_min_sat <= 21 * 10**14 or not 0 <= whale_min_sat <= 21 * 10**14:
+            raise ConfigError("deposit_min_sat and whale_min_sat are satoshi, at most 21 million bitcoin")
+        limits = limits or EngineLimits()
+        risk = risk or RiskLimits()
+        watch = watch if watch is not None else WatchTable(64)
+        watch.frozen = True
+        self._watch = watch
+        self._settings = {"network": network, "mode": mode, "dry_run": bool(dry_run), "limits": limits}
+        memset(&config, 0, sizeof(config))
+        config.spin = mode == "spin"
+        config.dry_run = bool(dry_run)
+        config.backend = BACKENDS[backend]
+        config.cpu = -1 if cpu is None else cpu
+        config.magic = bitcoin.NETWORKS[network].magic
+        config.message_max = limits.message_max
+        config.venue_message_max = limits.venue_message_max
+        config.event_cap = limits.event_queue
+        config.seen_cap = limits.seen_cap
+        config.pending_cap = limits.pending_orders
+        config.deposit_min_sat = deposit_min_sat
+        config.whale_min_sat = whale_min_sat
+        config.request_timeout_ns = limits.request_timeout_ms * MS
+        config.connect_timeout_ns = limits.connect_timeout_ms * MS
+        config.handshake_timeout_ns = limits.handshake_timeout_ms * MS
+        config.order_timeout_ns = limits.order_timeout_ms * MS
+        config.ping_interval_ns = limits.ping_interval_ms * MS
+        config.idle_timeout_ns = limits.idle_timeout_ms * MS
+        config.venue_ping_interval_ns = limits.venue_ping_interval_ms * MS
+        config.venue_idle_timeout_ns = limits.venue_idle_timeout_ms * MS
+        config.backoff_min_ns = limits.backoff_min_ms * MS
+        config.backoff_max_ns = limits.backoff_max_ms * MS
+        put_text(config.user_agent, sizeof(config.user_agent), user_agent, "user_agent")
+        config.risk.burst = risk.burst
+        config.risk.refill_ns = risk.refill_ms * MS
+        config.risk.window_ns = risk.window_s * 1000 * MS
+        config.risk.window_orders = risk.window_orders
+        config.risk.window_notional = risk.window_notional_scaled
+        config.watch = &watch.watch
+        self._engine = hft_engine_new(&config)
+        if self._engine == NULL:
+            check(HFT_E_MEMORY)
+
+    def __dealloc__(self):
+        if self._engine != NULL:
+            hft_engine_free(self._engine)
+
+    def __repr__(self):
+        state = "running" if self.running else "stopped" if self._finished.is_set() else "new"
+        return (f"<Engine {state}, {self._settings['network']}, peers={len(self._peers)}, venues={len(self._venues)}, "
+                f"rules={len(self._rules)}, dry_run={self._settings['dry_run']}>")
+
+    # ---- set-up ----
+
+    def _require_new(self):
+        if self._engine == NULL or self._thread is not None:
+            raise ConfigError("peers, venues and rules are added before start()")
+
+    def add_peer(self, str host not None, port=None):
+        """Adds a Bitcoin peer by name or address; port: the network's by default. Returns its number in events."""
+        self._require_new()
+        if port is None:
+            port = bitcoin.NETWORKS[self._settings["network"]].port
+        if not host or not 0 < port < 65536:
+            raise ConfigError(f"peer {host!r} port {port}: a host name and a port from 1 to 65535")
+        index = check(hft_engine_add_peer(self._engine), f"at most {HFT_ENGINE_PEERS_MAX} peers")
+        self._peers.append((host, port))
+        return index
+
+    def add_venue(self, venue, credentials=None, *, url=None, ca_file=None):
+        """Adds an exchange connection.
+
+        venue: see hftcore.venues. credentials: needed unless dry_run; with them the login is tried in a dry run too.
+        url: instead of the venue's own. ca_file: PEM file of the authorities to trust instead of the system's.
+        Raises ConfigError, TLSError (CA file).
+        """
+        cdef hft_venue_config config
+        cdef hft_err err
+        cdef OrderTemplate template
+        self._require_new()
+        if any(known.name == venue.name for known, _, _ in self._venues):
+            raise ConfigError(f"venue {venue.name} is there already; give the second one another name")
+        if credentials is None and not self._settings["dry_run"]:
+            raise ConfigError(f"venue {venue.name}: credentials are needed to send orders; see Credentials.from_env")
+        endpoint = parse_url(url or venue.url)
+        memset(&config, 0, sizeof(config))
+        memset(&err, 0, sizeof(err))
+        config.tls = self._tls.get(ca_file) if endpoint.tls else NULL
+        texts = [text.encode() for text in (endpoint.host, endpoint.host_header, endpoint.target)]
+        config.host = PyBytes_AS_STRING(texts[0])
+        config.host_header = PyBytes_AS_STRING(texts[1])
+        config.target = PyBytes_AS_STRING(texts[2])
+        config.headers = b"User-Agent: hftcore\r\n"
+        self._fill_venue(&config, venue)
+        time_template = template = venue.time_template()
+        config.time_request = &template.t
+        user_template = venue.user_stream_template(credentials) if credentials is not None else None
+        if user_template is not None:
+            self_test(user_template, credentials, {"timestamp": time.time_ns()})
+            template = user_template
+            config.user_request = &template.t
+        check_err(hft_engine_add_venue(self._engine, &config, &err), &err, f"venue {venue.name}")
+        self._venues.append((venue, endpoint, credentials))
+        del time_template
+
+    cdef int _fill_venue(self, hft_venue_config *config, object venue) except -1:
+        cdef bytes path
+        for i, name in enumerate(REPLY_FIELDS):
+            path = getattr(venue.replies, name).encode()
+            if path:
+                check(hft_json_path_init(&config.replies[i], PyBytes_AS_STRING(path), len(path)), name)
+        if len(venue.order_states) > HFT_ENGINE_STATES_MAX or len(venue.errors) > HFT_ENGINE_ERRORS_MAX:
+            raise ConfigError(f"venue {venue.name}: more than {HFT_ENGINE_STATES_MAX} order states or "
+                              f"{HFT_ENGINE_ERRORS_MAX} error rules")
+        for name, state in venue.order_states.items():
+            put_text(config.states[config.n_states].name, 32, name, "order state")
+            config.states[config.n_states].state = ORDER_STATES.index(state)
+            config.n_states += 1
+        for rule in venue.errors:
+            put_text(config.errors[config.n_errors].text, 64, rule.text, "error text")
+            config.errors[config.n_errors].code = rule.code
+            config.errors[config.n_errors].error_class = ERROR_CLASSES.index(str(rule.error_class))
+            config.n_errors += 1
+        put_text(config.order_event, 32, venue.order_event, "order event")
+        put_text(config.shutdown_event, 32, venue.shutdown_event, "shutdown event")
+        config.open_outcome_status = venue.open_outcome_status
+        config.server_time_unit_ns = MS
+        return 0
+
+    def _label_bitmap(self, rule):
+        """The labels a rule counts, one bit for each of the watch table's; None = all."""
+        if rule.labels is None:
+            return None
+        known = list(self._watch.labels)
+        bitmap = bytearray(len(known) // 8 + 1)
+        for label in rule.labels:
+            if label not in known:
+                near = difflib.get_close_matches(label, known, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "no address in the watch table has it"
+                raise ConfigError(f"rule {rule.name}: label {label!r} is not watched; {hint}")
+            number = known.index(label)
+            bitmap[number // 8] |= 1 << number % 8
+        return bytes(bitmap)
+
+    def add_rule(self, rule):
+        """Adds a Rule. Its templates are compiled, and their signature checked against the standard library's, here."""
+        cdef hft_rule_config config
+        cdef hft_err err
+        cdef OrderTemplate order, query
+        cdef bytes bitmap
+        self._require_new()
+        if not isinstance(rule, Rule):
+            raise TypeError(f"Rule expected, not {type(rule).__name__}")
+        names = [venue.name for venue, _, _ in self._venues]
+        if rule.venue not in names:
+            raise ConfigError(f"rule {rule.name}: venue {rule.venue!r} was not added; there are: {', '.join(names)}")
+        if any(known.name == rule.name for known in self._rules):
+            raise ConfigError(f"rule {rule.name}: the name is taken")
+        index = names.index(rule.venue)
+        venue, _, credentials = self._venues[index]
+        credentials = credentials or PLACEHOLDER
+        order = venue.order_template(rule.order, credentials)
+        query = venue.query_template(rule.order, credentials)
+        sample = {"client_id": "h00-0123456789abcdef01234567", "timestamp": time.time_ns()}
+        self_test(order, credentials, {**sample, "quantity": rule.order.quantity})
+        self_test(query, credentials, sample)
+        memset(&config, 0, sizeof(config))
+        memset(&err, 0, sizeof(err))
+        config.venue = index
+        config.order = &order.t
+        config.query = &query.t
+        config.quantity = rule.order.quantity_scaled(venue.quantity_scale)
+        config.notional = rule.order.notional_scaled
+        config.min_sat = rule.min_sat
+        config.cooldown_ns = rule.cooldown_ms * MS
+        bitmap = self._label_bitmap(rule)
+        if bitmap is not None:
+            config.labels = <const uint8_t *>PyBytes_AS_STRING(bitmap)
+            config.n_labels = len(self._watch.labels)
+        check_err(hft_engine_add_rule(self._engine, &config, &err), &err, f"rule {rule.name}")
+        self._rules.append(rule)
+        self._rule_scales.append(venue.quantity_scale)
+
+    # ---- life ----
+
+    def start(self):
+        """Takes all memory, starts the reactor thread and begins to connect. Raises what kept it from starting."""
+        self._require_new()
+        if not self._peers and not self._venues:
+            raise ConfigError("nothing to do: add a peer or a venue first")
+        self._thread = threading.Thread(target=self._reactor, name="hft-reactor", daemon=True)
+        self._thread.start()
+        self._started.wait()
+        if self._failure is not None:
+            self._thread.join()
+            failure, self._failure = self._failure, None
+            hft_engine_free(self._engine)
+            self._engine = NULL
+            raise failure
+        self._pool = ThreadPoolExecutor(4, thread_name_prefix="hft-resolver")
+        self._resolver = threading.Thread(target=self._resolve_loop, name="hft-resolver", daemon=True)
+        self._resolver.start()
+
+    def _reactor(self):
+        """The reactor thread: everything in it happens without the GIL."""
+        cdef hft_err err
+        cdef int rc
+        memset(&err, 0, sizeof(err))
+        with nogil:
+            rc = hft_engine_open(self._engine, &err)
+        if rc < 0:
+            self._failure = make_error(rc, err.text.decode("utf-8", "replace"), None)
+            self._finished.set()
+            self._started.set()
+            return
+        self._started.set()
+        with nogil:
+            rc = hft_engine_run(self._engine)
+        if rc < 0:
+            self._failure = make_error(rc, "reactor", None)
+        self._finished.set()
+        os.eventfd_write(hft_engine_event_fd(self._engine), 1)
+        os.eventfd_write(hft_engine_resolve_fd(self._engine), 1)
+
+    def _resolve_loop(self):
+        """Hands names that the reactor wants resolved to the pool."""
+        fd = hft_engine_resolve_fd(self._engine)
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        while not self._finished.is_set():
+            poll.poll()
+            try:
+                os.eventfd_read(fd)
+            except BlockingIOError:
+                continue
+            while not self._finished.is_set():
+                slot = hft_engine_next_resolve(self._engine)
+                if slot < 0:
+                    break
+                self._pool.submit(self._resolve_slot, slot)
+
+    def _resolve_slot(self, slot):
+        if slot < HFT_ENGINE_PEERS_MAX:
+            host, port = self._peers[slot]
+        else:
+            endpoint = self._venues[slot - HFT_ENGINE_PEERS_MAX][1]
+            host, port = endpoint.host, endpoint.port
+        try:
+            found = [(*address, port) for address in resolve(host, port)]
+        except (OSError, UnicodeError):
+            found = []
+        with self._put_lock:
+            self._put_addresses(slot, found)
+
+    cdef int _put_addresses(self, unsigned int slot, list found) except -1:
+        cdef hft_engine_addresses command
+        if self._engine == NULL or self._finished.is_set():
+            return 0
+        memset(&command, 0, sizeof(command))
+        command.slot = slot
+        command.error = 0 if found else HFT_E_CONN_RESOLVE
+        for family, packed, scope, port in found[:HFT_ENGINE_ADDRESSES_MAX]:
+            hft_address_set(&command.addresses[command.n_addresses], family, PyBytes_AS_STRING(packed), scope, port)
+            command.n_addresses += 1
+        # A full queue is as if the name had not been resolved: the reactor asks again after its time-out.
+        hft_engine_put_addresses(self._engine, &command)
+        return 0
+
+    def stop(self, timeout_s=2.0):
+        """Ends cleanly: answers to orders are awaited for half of timeout_s, close frames sent, sockets closed.
+
+        Events not yet read stay readable, and so do stats() and latency(). Idempotent. Raises what ended the reactor
+        early, if something did.
+        """
+        if self._engine == NULL:
+            return
+        if self._thread is not None:
+            hft_engine_stop(self._engine, max(1, int(timeout_s * 1e9)))
+            self._thread.join()
+            self._resolver.join()
+            self._pool.shutdown(wait=False, cancel_futures=True)
+        self._finished.set()
+        for loop, future in list(self._waiters):
+            loop.call_soon_threadsafe(lambda waiter=future: waiter.done() or waiter.set_result(None))
+        with self._lock, self._put_lock:
+            while (event := self._take()) is not None:
+                self._backlog.append(event)
+            self._final_backend = self.backend
+            self._final_latency = self.latency()
+            hft_engine_release(self._engine)
+            self._final_stats = self.stats()
+            hft_engine_free(self._engine)
+            self._engine = NULL
+        self._tls = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+
+    def __enter__(self):
+        if self._thread is None:
+            self.start()
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop()
+
+    def kill(self, on=True):
+        """The kill switch: while it is on, no order leaves; each is refused with an event that says so."""
+        if self._engine != NULL:
+            hft_engine_kill(self._engine, bool(on))
+
+    @property
+    def running(self):
+        """Whether the reactor thread runs."""
+        return self._thread is not None and self._started.is_set() and not self._finished.is_set()
+
+    @property
+    def backend(self):
+        """"io_uring" or "epoll": what the reactor uses; None before the start."""
+        if self._engine == NULL:
+            return self._final_backend
+        backend = hft_engine_backend(self._engine)
+        return {HFT_RING_URING: "io_uring", HFT_RING_EPOLL: "epoll"}.get(backend)
+
+    # ---- events ----
+
+    cdef object _error(self, const hft_event *c):
+        if c.code == 0:
+            return None
+        return make_error(c.code, c.text.decode("utf-8", "replace"), None)
+
+    cdef object _convert_link(self, const hft_event *c):
+        error = self._error(c)
+        state = LINK_STATES[c.state]
+        if c.kind == HFT_EVENT_PEER:
+            host, port = self._peers[c.peer]
+            link = ("peer", c.peer)
+            event = PeerEvent(c.time_ns, c.peer, f"{host}:{port}", state,
+                              "" if error is not None else c.text.decode("utf-8", "replace"),
+                              c.protocol_version, error)
+        else:
+            link = ("venue", c.venue)
+            event = VenueEvent(c.time_ns, self._venues[c.venue][0].name, state, c.resumed != 0, c.clock_offset_ns,
+                               c.round_trip_ns, error)
+        if state == "ready":
+            self._ready.add(link)
+        else:
+            self._ready.discard(link)
+        if error is not None:
+            self._errors[link] = error
+        return event
+
+    cdef object _convert_order(self, const hft_event *c):
+        cdef int i
+        rule = self._rules[c.rule]
+        stages = None
+        if ORDER_STATES[c.state] in ("sent", "dry_run"):
+            stages = {name: c.stages_ns[i] for i, name in enumerate((*STAGES, "total"))}
+        cdef const char *name = hft_status_name(c.code) if c.code != 0 else NULL
+        return OrderEvent(
+            c.time_ns, ORDER_STATES[c.state], rule.name, rule.venue, c.client_id[:c.client_id_len].decode(),
+            display(c.txid), c.amount_sat, rule.order.quantity, c.order_id[:c.order_id_len].decode("utf-8", "replace"),
+            c.filled[:c.filled_len].decode("utf-8", "replace"), name.decode() if name != NULL else "",
+            ERROR_CLASSES[c.error_class] if c.error_class or ORDER_STATES[c.state] == "rejected" else "",
+            c.venue_code, c.text.decode("utf-8", "replace"), c.reply_ns, stages,
+        )
+
+    cdef object _convert(self, const hft_event *c):
+        cdef int i
+        if c.kind == HFT_EVENT_PEER or c.kind == HFT_EVENT_VENUE:
+            return self._convert_link(c)
+        if c.kind == HFT_EVENT_DEPOSIT:
+            label = self._watch.labels[c.labels[0]]
+            return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, label, c.output, c.peer)
+        if c.kind == HFT_EVENT_WHALE:
+            labels = tuple([self._watch.labels[c.labels[i]] for i in range(c.n_labels)])
+            return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer)
+        return self._convert_order(c)
+
+    cdef object _take(self):
+        """The next event of the C queue, or None."""
+        cdef hft_event copy
+        cdef const hft_event *c
+        if self._engine == NULL:
+            return None
+        c = hft_engine_peek_event(self._engine)
+        if c == NULL:
+            return None
+        memcpy(&copy, c, sizeof(copy))
+        hft_engine_release_event(self._engine)
+        return self._convert(&copy)
+
+    def _poll(self, deadline):
+        """The next event from the reactor, or None at the deadline (None = none) or when it is over."""
+        poll = None
+        while True:
+            event = self._take()
+            if event is not None or self._engine == NULL:
+                return event
+            over = self._finished.is_set()
+            hft_engine_expect(self._engine)
+            event = self._take()
+            if event is not None or over:
+                return event
+            left_ms = None if deadline is None else (deadline - time.monotonic()) * 1000
+            if left_ms is not None and left_ms <= 0:
+                return None
+            if poll is None:
+                poll = select.poll()
+                poll.register(hft_engine_event_fd(self._engine), select.POLLIN)
+            if poll.poll(left_ms):
+                self._clear_wake()
+
+    def _clear_wake(self):
+        try:
+            os.eventfd_read(hft_engine_event_fd(self._engine))
+        except BlockingIOError:
+            pass
+
+    def next_event(self, timeout_s=None):
+        """The next event; None after timeout_s seconds (None = waits), or once the engine has stopped and all is read."""
+        deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        with self._lock:
+            if self._backlog:
+                return self._backlog.popleft()
+            return self._poll(deadline)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        event = self.next_event()
+        if event is None:
+            raise StopIteration
+        return event
+
+    def __aiter__(self):
+        return self
+
+    async def __anext__(self):
+        loop = asyncio.get_running_loop()
+        while True:
+            event = self.next_event(0)
+            if event is not None:
+                return event
+            if self._engine == NULL or self._finished.is_set():
+                raise StopAsyncIteration
+            await self._woken(loop)
+
+    async def _woken(self, loop):
+        """Waits until the reactor signals an event, or the end."""
+        fd = hft_engine_event_fd(self._engine)
+        future = loop.create_future()
+        waiter = (loop, future)
+        loop.add_reader(fd, lambda: future.done() or future.set_result(None))
+        self._waiters.add(waiter)
+        try:
+            await future
+        finally:
+            self._waiters.discard(waiter)
+            loop.remove_reader(fd)
+            if self._engine != NULL:
+                self._clear_wake()
+
+    def wait_ready(self, timeout_s=10.0, *, peers=None):
+        """Returns once all venues, and `peers` Bitcoin peers (default: all), are ready.
+
+        Raises at once what time cannot mend (TLSError, VenueError: a login refused), and at the end of timeout_s the
+        last error of what is not ready, or ConnectionLost. Events that pass meanwhile are not lost.
+        """
+        wanted_peers = len(self._peers) if peers is None else peers
+        if self._thread is None:
+            raise ConfigError("start() first")
+        deadline = time.monotonic() + timeout_s
+        with self._lock:
+            while True:
+                ready_peers = sum(kind == "peer" for kind, _ in self._ready)
+                if ready_peers >= wanted_peers and len(self._ready) - ready_peers == len(self._venues):
+                    return
+                for link, error in self._errors.items():
+                    if link not in self._ready and isinstance(error, (TLSError, VenueError)):
+                        raise error
+                event = self._poll(deadline)
+                if event is None:
+                    break
+                self._backlog.append(event)
+        for link, error in self._errors.items():
+            if link not in self._ready:
+                raise error
+        raise ConnectionLost(f"not ready within {timeout_s} s: {ready_peers} of {wanted_peers} peers, "
+                             f"{len(self._ready) - ready_peers} of {len(self._venues)} venues")
+
+    # ---- figures ----
+
+    def stats(self):
+        """EngineStats: counters since the start; kept after stop()."""
+        cdef hft_engine_stats c
+        if self._final_stats is not None:
+            return self._final_stats
+        if self._engine == NULL:
+            return EngineStats()
+        hft_engine_read_stats(self._engine, &c)
+        return EngineStats(
+            transactions=c.transactions, duplicates=c.duplicates, unrequested=c.unrequested, malformed=c.malformed,
+            deposits=c.deposits, whales=c.whales, orders_sent=c.orders_sent, orders_dry_run=c.orders_dry_run,
+            orders_refused=c.orders_refused, orders_acknowledged=c.orders_acknowledged, orders_filled=c.orders_filled,
+            orders_canceled=c.orders_canceled, orders_rejected=c.orders_rejected,
+            orders_unknown_now=c.orders_unknown_now, events_dropped=c.events_dropped, messages_in=c.messages_in,
+            bytes_in=c.bytes_in, bytes_out=c.bytes_out, checksum_errors=c.checksum_errors, reconnects=c.reconnects,
+            peers_ready_now=c.peers_ready_now, venues_ready_now=c.venues_ready_now, sockets_now=c.sockets_now,
+            memory_now=c.memory_now, loops=c.loops,
+        )
+
+    def latency(self):
+        """Latency by stage (hftcore.events.STAGES), "total" (received to submitted) and "reply" (to acknowledged)."""
+        cdef hft_hist hist
+        cdef int i
+        if self._final_latency is not None:
+            return self._final_latency
+        result = {}
+        if self._engine == NULL:
+            return result
+        for i, name in enumerate((*STAGES, "total", "reply")):
+            hft_engine_read_latency(self._engine, i, &hist)
+            result[name] = Latency(
+                hist.count, hist.min if hist.count else 0, hist.sum // hist.count if hist.count else 0,
+                *[hft_hist_percentile(&hist, share) for share in (500000, 900000, 990000, 999000)], hist.max)
+        return result
+
+
+assert HFT_REPLY_PATHS == len(REPLY_FIELDS) and HFT_STAGES == len(STAGES) and HFT_LATENCIES == len(STAGES) + 2
+init_core()

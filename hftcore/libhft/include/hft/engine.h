@@ -1,0 +1,193 @@
+/* The engine: Bitcoin peers and exchanges on one ring, in one thread; rules turn a transaction into an order.
+ *
+ * Life: new -> add peers, venues, rules -> [reactor thread:] open -> run -> [any thread:] free.
+ * While it runs, other threads may only use the calls marked "any thread". All memory is taken by open; from
+ * then on a full queue or table is an answer (an event, a refused order), never an allocation.
+ *
+ * The reactor resolves no names: it asks (hft_engine_next_resolve) and gets the addresses as a command. */
+#ifndef HFT_ENGINE_H
+#define HFT_ENGINE_H
+
+#include "hft/conn.h"
+#include "hft/hist.h"
+#include "hft/json.h"
+#include "hft/order.h"
+#include "hft/risk.h"
+#include "hft/watch.h"
+
+#define HFT_ENGINE_PEERS_MAX 64
+#define HFT_ENGINE_VENUES_MAX 8
+#define HFT_ENGINE_RULES_MAX HFT_RISK_RULES_MAX
+#define HFT_ENGINE_ADDRESSES_MAX 8
+#define HFT_ENGINE_STATES_MAX 16
+#define HFT_ENGINE_ERRORS_MAX 64
+#define HFT_CLIENT_ID_MAX 36
+#define HFT_EVENT_LABELS_MAX 8
+
+/* ---- configuration ---- */
+
+typedef struct {
+    uint8_t spin;             /* 1: never sleep (one core is used up); 0: block in the kernel */
+    uint8_t dry_run;          /* 1: orders are built and signed, not sent */
+    uint8_t backend;          /* hft_ring_backend */
+    int32_t cpu;              /* core to run on, -1 = any */
+    uint32_t magic;           /* Bitcoin network */
+    uint32_t message_max, venue_message_max;
+    uint32_t event_cap, seen_cap, pending_cap;
+    uint64_t deposit_min_sat; /* least amount to one watched script that is reported */
+    uint64_t whale_min_sat;   /* least single output that is reported; 0 = none */
+    uint64_t request_timeout_ns, connect_timeout_ns, handshake_timeout_ns, order_timeout_ns;
+    uint64_t ping_interval_ns, idle_timeout_ns, venue_ping_interval_ns, venue_idle_timeout_ns;
+    uint64_t backoff_min_ns, backoff_max_ns;
+    char user_agent[64];
+    hft_risk_limits risk;
+    const hft_watch *watch;   /* the caller's; outlives the engine and does not change */
+} hft_engine_config;
+
+typedef enum {
+    HFT_ORDER_SENT = 0, HFT_ORDER_DRY_RUN, HFT_ORDER_REFUSED, HFT_ORDER_ACKNOWLEDGED, HFT_ORDER_PARTIALLY_FILLED,
+    HFT_ORDER_FILLED, HFT_ORDER_CANCELED, HFT_ORDER_REJECTED, HFT_ORDER_UNKNOWN,
+} hft_order_state;
+
+typedef enum { /* how an error is to be handled; names in hftcore.venues.ErrorClass, in this order */
+    HFT_ERROR_OTHER = 0, HFT_ERROR_CLOCK, HFT_ERROR_AUTH, HFT_ERROR_RATE_LIMIT, HFT_ERROR_ORDER_LIMIT, HFT_ERROR_FILTER,
+    HFT_ERROR_DUPLICATE, HFT_ERROR_FUNDS, HFT_ERROR_UNKNOWN_ORDER, HFT_ERROR_WOULD_CROSS,
+    HFT_ERROR_OUTCOME_UNKNOWN, HFT_ERROR_HALTED,
+} hft_error_class;
+
+enum { /* paths in a venue's messages; n_keys == 0 where the venue has no such thing */
+    HFT_REPLY_ID = 0, HFT_REPLY_STATUS, HFT_REPLY_ERROR_CODE, HFT_REPLY_ERROR_MESSAGE, HFT_REPLY_ORDER_ID,
+    HFT_REPLY_ORDER_STATUS, HFT_REPLY_FILLED, HFT_REPLY_SERVER_TIME, HFT_REPLY_EVENT_TYPE, HFT_REPLY_EVENT_CLIENT_ID,
+    HFT_REPLY_EVENT_ORDER_ID, HFT_REPLY_EVENT_ORDER_STATUS, HFT_REPLY_EVENT_FILLED, HFT_REPLY_PATHS,
+};
+
+typedef struct {
+    hft_tls_context *tls;     /* NULL: plain TCP */
+    const char *host;         /* for TLS; the strings are copied */
+    const char *host_header, *target, *headers;
+    const hft_order_template *time_request;  /* id "time"; copied */
+    const hft_order_template *user_request;  /* id "user"; NULL: the venue has none or no key is given */
+    hft_json_path replies[HFT_REPLY_PATHS];
+    struct { char name[32]; uint8_t state; } states[HFT_ENGINE_STATES_MAX];
+    uint32_t n_states;
+    struct { int64_t code; char text[64]; uint8_t class; } errors[HFT_ENGINE_ERRORS_MAX]; /* first match counts */
+    uint32_t n_errors;
+    char order_event[32], shutdown_event[32];
+    int64_t open_outcome_status;  /* a reply with this status or a higher one leaves the outcome open; 0 = none does */
+    uint64_t server_time_unit_ns; /* of the server time: 1000000 = milliseconds */
+} hft_venue_config;
+
+typedef struct {
+    uint32_t venue;
+    const hft_order_template *order;  /* slots client_id, timestamp and, where it has them, quantity; copied */
+    const hft_order_template *query;  /* asks for an order by client_id; copied */
+    uint64_t quantity;                /* in the order template's scale */
+    uint64_t notional;                /* for the risk gate */
+    uint64_t min_sat;
+    uint64_t cooldown_ns;
+    const uint8_t *labels;            /* bitmap over label numbers, copied; NULL = any */
+    uint32_t n_labels;
+} hft_rule_config;
+
+/* ---- events ---- */
+
+typedef enum { HFT_EVENT_PEER = 1, HFT_EVENT_VENUE, HFT_EVENT_DEPOSIT, HFT_EVENT_WHALE, HFT_EVENT_ORDER } hft_event_kind;
+typedef enum { HFT_LINK_CONNECTING = 0, HFT_LINK_READY, HFT_LINK_LOST } hft_link_state;
+enum { HFT_STAGE_QUEUE = 0, HFT_STAGE_PARSE, HFT_STAGE_VERIFY, HFT_STAGE_DECIDE, HFT_STAGE_BUILD, HFT_STAGE_ENCRYPT,
+       HFT_STAGE_SUBMIT, HFT_STAGES };
+enum { HFT_LATENCY_TOTAL = HFT_STAGES, HFT_LATENCY_REPLY, HFT_LATENCIES };
+
+/* One record for all kinds; fields that a kind does not use are zero. */
+typedef struct {
+    uint64_t time_ns;      /* Unix */
+    uint8_t kind, state;   /* hft_event_kind; hft_link_state or hft_order_state */
+    uint8_t resumed, error_class, n_labels;
+    uint8_t client_id_len, order_id_len, filled_len;
+    uint16_t peer, venue, rule;
+    int32_t code;          /* HFT_E_*, -errno, or 0 */
+    int32_t venue_code;    /* the venue's own error code */
+    uint32_t output;
+    int32_t protocol_version;
+    int64_t clock_offset_ns;
+    uint64_t round_trip_ns, reply_ns;
+    uint64_t amount_sat, quantity;
+    uint32_t labels[HFT_EVENT_LABELS_MAX]; /* DEPOSIT: the first; WHALE: n_labels */
+    uint32_t stages_ns[HFT_STAGES + 1];    /* and the total */
+    uint8_t txid[32], wtxid[32];           /* internal order */
+    char client_id[HFT_CLIENT_ID_MAX], order_id[36], filled[36];
+    char text[128];        /* NUL-terminated: error text, user agent */
+} hft_event;
+
+/* ---- commands ---- */
+
+typedef struct {
+    uint32_t slot;         /* as given by hft_engine_next_resolve */
+    int32_t error;         /* 0, or why there are no addresses: HFT_E_CONN_RESOLVE */
+    uint32_t n_addresses;
+    hft_address addresses[HFT_ENGINE_ADDRESSES_MAX];
+} hft_engine_addresses;
+
+/* ---- counters ---- */
+
+#define HFT_ENGINE_COUNTERS(X)                                                                              \
+    X(transactions) X(duplicates) X(unrequested) X(malformed) X(deposits) X(whales)                         \
+    X(orders_sent) X(orders_dry_run) X(orders_refused) X(orders_acknowledged) X(orders_filled)              \
+    X(orders_canceled) X(orders_rejected) X(orders_unknown_now) X(events_dropped) X(messages_in) X(bytes_in) \
+    X(bytes_out) X(checksum_errors) X(reconnects) X(peers_ready_now) X(venues_ready_now) X(sockets_now)     \
+    X(memory_now) X(loops)
+
+typedef struct {
+#define HFT_ENGINE_COUNTER(name) uint64_t name;
+    HFT_ENGINE_COUNTERS(HFT_ENGINE_COUNTER)
+#undef HFT_ENGINE_COUNTER
+} hft_engine_stats;
+
+/* ---- life ---- */
+
+typedef struct hft_engine hft_engine;
+
+/* NULL: no memory. */
+hft_engine *hft_engine_new(const hft_engine_config *config);
+/* Only while not running. Closes what is open, wipes templates, frees everything. */
+void hft_engine_free(hft_engine *engine);
+
+/* Only while not running: gives back the memory that open took. Events not yet read are lost; counters stay. */
+void hft_engine_release(hft_engine *engine);
+
+/* Before open. Each returns an index. Errors: HFT_E_ARGUMENT (too many, wrong index, missing slot), HFT_E_MEMORY. */
+HFT_NODISCARD int hft_engine_add_peer(hft_engine *engine);
+HFT_NODISCARD int hft_engine_add_venue(hft_engine *engine, const hft_venue_config *config, hft_err *err);
+HFT_NODISCARD int hft_engine_add_rule(hft_engine *engine, const hft_rule_config *config, hft_err *err);
+
+/* Takes all memory, opens the ring, pins the calling thread. */
+HFT_NODISCARD int hft_engine_open(hft_engine *engine, hft_err *err);
+/* Runs until stopped, then closes all sockets and the ring. 0, or the error that ended it. Events stay readable. */
+HFT_NODISCARD int hft_engine_run(hft_engine *engine);
+
+/* ---- any thread ---- */
+
+/* Asks the reactor to end within timeout_ns: flush, close frames, close. */
+void hft_engine_stop(hft_engine *engine, uint64_t timeout_ns);
+/* No order leaves while on. */
+void hft_engine_kill(hft_engine *engine, int on);
+/* A copy of the counters and of one histogram (HFT_STAGE_* or HFT_LATENCY_*); not of one instant while running. */
+void hft_engine_read_stats(const hft_engine *engine, hft_engine_stats *stats);
+void hft_engine_read_latency(const hft_engine *engine, int which, hft_hist *hist);
+/* The ring's backend once open, HFT_RING_AUTO before. */
+hft_ring_backend hft_engine_backend(const hft_engine *engine);
+
+/* One consumer thread. The fd (an eventfd) becomes readable when an event comes after hft_engine_expect. */
+const hft_event *hft_engine_peek_event(hft_engine *engine);
+void hft_engine_release_event(hft_engine *engine);
+int hft_engine_event_fd(const hft_engine *engine);
+/* Asks to be woken; then look once more before sleeping, since an event may have come just before. */
+void hft_engine_expect(hft_engine *engine);
+
+/* One resolver thread. The fd (an eventfd) becomes readable when a slot wants addresses. Returns a slot: a peer's
+ * index, or HFT_ENGINE_PEERS_MAX + a venue's; -1 = none. */
+int hft_engine_next_resolve(hft_engine *engine);
+int hft_engine_resolve_fd(const hft_engine *engine);
+/* Errors: HFT_E_QUEUE_FULL (try again later). */
+HFT_NODISCARD int hft_engine_put_addresses(hft_engine *engine, const hft_engine_addresses *addresses);
+
+#endif

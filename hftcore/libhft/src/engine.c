@@ -1,0 +1,447 @@
+#include <errno.h>
+#include <openssl/rand.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "engine_internal.h"
+
+#define COMMANDS_CAP 128u /* more than there are slots, and each has one question open at most */
+#define IDLE_WAIT_NS 100000000u
+#define SEND_CAP 65536u
+#define UPGRADE_ROOM 16384u
+
+uint64_t hft_engine_wall_ns(const hft_engine *e) { return hft_ticks_wall_ns(&e->clock, hft_ticks(&e->clock)); }
+
+/* ---- before open ---- */
+
+hft_engine *hft_engine_new(const hft_engine_config *config) {
+    hft_engine *e = aligned_alloc(64, (sizeof *e + 63) / 64 * 64);
+    if (e == NULL) return NULL;
+    memset(e, 0, sizeof *e);
+    e->config = *config;
+    e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    e->resolve_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    e->wake_fd = eventfd(0, EFD_CLOEXEC);
+    e->peers = calloc(HFT_ENGINE_PEERS_MAX, sizeof *e->peers);
+    e->venues = calloc(HFT_ENGINE_VENUES_MAX, sizeof *e->venues);
+    e->rules = calloc(HFT_ENGINE_RULES_MAX, sizeof *e->rules);
+    if (e->event_fd < 0 || e->resolve_fd < 0 || e->wake_fd < 0 || !e->peers || !e->venues || !e->rules) {
+        hft_engine_free(e);
+        return NULL;
+    }
+    return e;
+}
+
+int hft_engine_add_peer(hft_engine *e) {
+    if (e->opened) return HFT_E_STATE;
+    return e->n_peers == HFT_ENGINE_PEERS_MAX ? HFT_E_ARGUMENT : (int)e->n_peers++;
+}
+
+static int copy_string(char *out, const char *text) {
+    size_t len = strlen(text);
+    if (len >= HFT_STRING_MAX) return HFT_E_ARGUMENT;
+    memcpy(out, text, len + 1);
+    return 0;
+}
+
+int hft_engine_add_venue(hft_engine *e, const hft_venue_config *config, hft_err *err) {
+    if (e->opened) return hft_fail(err, HFT_E_STATE, 0, NULL);
+    if (e->n_venues == HFT_ENGINE_VENUES_MAX) return hft_fail(err, HFT_E_ARGUMENT, 0, "more than 8 venues");
+    if (config->time_request == NULL || config->server_time_unit_ns == 0)
+        return hft_fail(err, HFT_E_ARGUMENT, 0, "a venue needs a request for its time");
+    hft_engine_venue *v = &e->venues[e->n_venues];
+    const char *texts[4] = {config->host, config->host_header, config->target, config->headers};
+    for (size_t i = 0; i < 4; i++)
+        if (copy_string(v->strings[i], texts[i]) < 0) return hft_fail(err, HFT_E_ARGUMENT, 0, "host or URL too long");
+    v->config = *config;
+    v->config.host = v->strings[0];
+    v->config.host_header = v->strings[1];
+    v->config.target = v->strings[2];
+    v->config.headers = v->strings[3];
+    v->time_request = *config->time_request;
+    v->config.time_request = &v->time_request;
+    if (config->user_request != NULL) {
+        v->user_request = *config->user_request;
+        v->config.user_request = &v->user_request;
+    }
+    return (int)e->n_venues++;
+}
+
+/* Every slot that a fill needs must be one that the engine knows how to fill. */
+static int check_slots(const hft_order_template *t, hft_err *err) {
+    static const char *const known[] = {"client_id", "quantity", "timestamp"};
+    for (uint32_t i = 0; i < t->n_slots; i++) {
+        int ok = t->slots[i].kind == HFT_SLOT_SIGNATURE_HEX || t->slots[i].kind == HFT_SLOT_SIGNATURE_BASE64;
+        for (size_t j = 0; j < sizeof known / sizeof *known; j++) ok |= strcmp(t->slots[i].name, known[j]) == 0;
+        if (!ok) return hft_fail(err, HFT_E_ORDER_SLOT, 0, t->slots[i].name);
+    }
+    return 0;
+}
+
+int hft_engine_add_rule(hft_engine *e, const hft_rule_config *config, hft_err *err) {
+    if (e->opened) return hft_fail(err, HFT_E_STATE, 0, NULL);
+    if (e->n_rules == HFT_ENGINE_RULES_MAX) return hft_fail(err, HFT_E_ARGUMENT, 0, "more than 64 rules");
+    if (config->venue >= e->n_venues || config->min_sat == 0) return hft_fail(err, HFT_E_ARGUMENT, 0, "rule");
+    int rc = check_slots(config->order, err);
+    if (rc == 0) rc = check_slots(config->query, err);
+    if (rc < 0) return rc;
+    hft_engine_rule *r = &e->rules[e->n_rules];
+    r->client_id_slot = hft_order_find_slot(config->order, "client_id", 9);
+    r->timestamp_slot = hft_order_find_slot(config->order, "timestamp", 9);
+    r->quantity_slot = hft_order_find_slot(config->order, "quantity", 8);
+    r->query_client_id_slot = hft_order_find_slot(config->query, "client_id", 9);
+    r->query_timestamp_slot = hft_order_find_slot(config->query, "timestamp", 9);
+    if (r->client_id_slot < 0 || r->timestamp_slot < 0 || r->query_client_id_slot < 0)
+        return hft_fail(err, HFT_E_ORDER_SLOT, 0, "an order needs client_id and timestamp, its query client_id");
+    if (config->order->message_max + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX)
+        return hft_fail(err, HFT_E_ORDER_TEMPLATE, 0, "longer than one TLS record");
+    if (config->labels != NULL) {
+        size_t bytes = (config->n_labels + 7u) / 8u;
+        r->labels = malloc(bytes != 0 ? bytes : 1);
+        if (r->labels == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
+        memcpy(r->labels, config->labels, bytes);
+        r->n_labels = config->n_labels;
+    }
+    r->venue = config->venue;
+    r->quantity = config->quantity;
+    r->notional = config->notional;
+    r->min_sat = config->min_sat;
+    r->order = *config->order;
+    r->query = *config->query;
+    r->cooldown_ns = config->cooldown_ns;
+    return (int)e->n_rules++;
+}
+
+/* ---- memory: taken by open, given back by free ---- */
+
+static void *take(hft_engine *e, size_t size) {
+    size_t rounded = (size + 63) / 64 * 64;
+    if (size == 0) rounded = 64;
+    if (e->n_blocks == sizeof e->blocks / sizeof *e->blocks) return NULL;
+    void *block = aligned_alloc(64, rounded); /* untouched pages of a large block cost nothing */
+    if (block == NULL) return NULL;
+    e->blocks[e->n_blocks].memory = block;
+    e->blocks[e->n_blocks++].size = rounded;
+    HFT_COUNT(e->stats.memory_now, rounded);
+    return block;
+}
+
+static int take_inventory(hft_engine *e, hft_inventory *inventory, uint32_t cap, uint64_t key) {
+    void *memory = take(e, hft_inventory_size(cap));
+    return memory == NULL ? HFT_E_MEMORY : hft_inventory_init(inventory, memory, cap, key);
+}
+
+static int take_queue(hft_engine *e, hft_spsc *queue, size_t cap, size_t record_size) {
+    void *memory = take(e, cap * record_size);
+    return memory == NULL ? HFT_E_MEMORY : hft_spsc_init(queue, memory, cap, record_size);
+}
+
+static int take_tables(hft_engine *e) {
+    uint64_t keys[4];
+    if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
+    e->random_state = keys[3] | 1;
+    size_t n_entries = e->config.watch->n_entries;
+    e->deposit_sums = take(e, n_entries * sizeof *e->deposit_sums);
+    e->deposits = take(e, n_entries * sizeof *e->deposits);
+    e->latency = take(e, HFT_LATENCIES * sizeof *e->latency);
+    e->pending = take(e, e->config.pending_cap * sizeof *e->pending);
+    e->request_hashes = take(e, HFT_REQUEST_BATCH * 32);
+    if (!e->deposit_sums || !e->deposits || !e->latency || !e->pending || !e->request_hashes) return HFT_E_MEMORY;
+    memset(e->deposit_sums, 0, n_entries * sizeof *e->deposit_sums);
+    memset(e->pending, 0, e->config.pending_cap * sizeof *e->pending);
+    for (int i = 0; i < HFT_LATENCIES; i++) hft_hist_init(&e->latency[i]);
+    int rc = take_inventory(e, &e->inventory, e->config.seen_cap, keys[0]);
+    if (rc == 0) rc = take_inventory(e, &e->matched, HFT_MATCHED_CAP, keys[1]);
+    if (rc == 0) rc = take_inventory(e, &e->fired, HFT_FIRED_CAP, keys[2]);
+    if (rc == 0) rc = take_queue(e, &e->events, e->config.event_cap, sizeof(hft_event));
+    if (rc == 0) rc = take_queue(e, &e->commands, COMMANDS_CAP, sizeof(hft_engine_addresses));
+    return rc;
+}
+
+static int open_conn(hft_engine *e, uint32_t slot, size_t recv_cap, hft_tls_context *tls, const char *host, hft_err *err) {
+    hft_conn_config config = {
+        .ring = &e->ring, .slot = slot, .tls_context = tls, .host = host, .recv_cap = recv_cap, .send_cap = SEND_CAP,
+        .plain_cap = tls != NULL ? recv_cap + HFT_CONN_PLAIN_MAX : 0,
+    };
+    config.recv_memory = take(e, config.recv_cap);
+    config.send_memory = take(e, config.send_cap);
+    if (tls != NULL) {
+        config.plain_memory = take(e, config.plain_cap);
+        config.scratch_memory = take(e, HFT_CONN_PLAIN_MAX);
+    }
+    if (!config.recv_memory || !config.send_memory || (tls != NULL && (!config.plain_memory || !config.scratch_memory)))
+        return hft_fail(err, HFT_E_MEMORY, 0, NULL);
+    return hft_conn_init(hft_conn_of(e, slot), &config, err);
+}
+
+static int open_peers(hft_engine *e, hft_err *err) {
+    hft_peer_config config = {
+        .magic = e->config.magic, .message_max = e->config.message_max, .user_agent = e->config.user_agent};
+    if (RAND_bytes((unsigned char *)&config.nonce, sizeof config.nonce) != 1) return HFT_E_TLS_CONFIG;
+    for (uint32_t i = 0; i < e->n_peers; i++) {
+        size_t cap = (size_t)e->config.message_max + HFT_BTC_HEADER_LEN + HFT_CONN_RECV_MIN;
+        int rc = open_conn(e, i, cap, NULL, NULL, err);
+        if (rc < 0) return rc;
+        hft_peer_init(&e->peers[i].session, &config);
+    }
+    return 0;
+}
+
+static int open_venues(hft_engine *e, hft_err *err) {
+    for (uint32_t i = 0; i < e->n_venues; i++) {
+        hft_engine_venue *v = &e->venues[i];
+        size_t cap = (size_t)e->config.venue_message_max + UPGRADE_ROOM;
+        int rc = open_conn(e, hft_slot_of_venue(e, i), cap, v->config.tls, v->config.host, err);
+        if (rc < 0) return rc;
+        uint8_t *message = take(e, e->config.venue_message_max);
+        if (message == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
+        hft_wsclient_init(&v->session, v->config.host_header, v->config.target, v->config.headers, message,
+                          e->config.venue_message_max);
+    }
+    return 0;
+}
+
+static int pin(int cpu, hft_err *err) {
+    if (cpu < 0) return 0;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    if (cpu >= CPU_SETSIZE) return hft_fail(err, HFT_E_ARGUMENT, 0, "cpu");
+    CPU_SET((size_t)cpu, &set);
+    return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : hft_fail(err, -errno, 0, "this core cannot be used: see cpu");
+}
+
+static int arm_wake(hft_engine *e) {
+    int rc = hft_ring_read(&e->ring, hft_slot_of_wake(e), 0, e->wake_fd, &e->wake_count);
+    e->wake_in_flight = rc == 0;
+    return rc;
+}
+
+int hft_engine_open(hft_engine *e, hft_err *err) {
+    if (e->opened) return hft_fail(err, HFT_E_STATE, 0, NULL);
+    int rc = hft_risk_init(&e->risk, &e->config.risk);
+    for (uint32_t i = 0; i < e->n_rules && rc == 0; i++) rc = hft_risk_set_cooldown(&e->risk, i, e->rules[i].cooldown_ns);
+    if (rc < 0) return hft_fail(err, rc, 0, "risk limits");
+    rc = pin(e->config.cpu, err);
+    if (rc == 0) rc = take_tables(e);
+    if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine tables");
+    hft_clock_init(&e->clock);
+    rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_wake(e) + 1, err);
+    if (rc == 0) rc = open_peers(e, err);
+    if (rc == 0) rc = open_venues(e, err);
+    if (rc == 0) rc = arm_wake(e);
+    if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine");
+    e->opened = 1;
+    return 0;
+}
+
+/* ---- completions ---- */
+
+static void on_peer_event(hft_engine *e, uint32_t peer, const hft_peer_event *event) {
+    switch (event->kind) {
+    case HFT_PEER_OPENED: hft_link_set_ready(e, peer, 1); break;
+    case HFT_PEER_INV: hft_inventory_on_inv(e, peer, event->entries, event->n_entries); break;
+    case HFT_PEER_NOTFOUND: hft_inventory_on_notfound(e, peer, event->entries, event->n_entries); break;
+    case HFT_PEER_TX: hft_engine_on_tx(e, peer, &event->message); break;
+    default: break;
+    }
+}
+
+static void on_peer(hft_engine *e, uint32_t peer, int news) {
+    hft_peer *session = &e->peers[peer].session;
+    hft_peer_event event;
+    if (news == HFT_CONN_UP && hft_peer_start(session, e->now_ns, hft_engine_wall_ns(e)) < 0) return;
+    if (news != HFT_CONN_DATA) return;
+    while (hft_peer_next(session, &event, e->now_ns) == 1) on_peer_event(e, peer, &event);
+    if (session->state == HFT_PEER_READY) hft_inventory_request_more(e, peer);
+    hft_conn_rearm(&session->conn);
+}
+
+static void on_venue(hft_engine *e, uint32_t venue, int news) {
+    if (news == HFT_CONN_UP) hft_venue_on_up(e, venue);
+    if (news == HFT_CONN_UP || news == HFT_CONN_DATA) hft_venue_on_data(e, venue);
+}
+
+static void take_commands(hft_engine *e) {
+    const hft_engine_addresses *command;
+    while ((command = hft_spsc_peek(&e->commands)) != NULL) {
+        hft_link_addresses(e, command);
+        hft_spsc_release(&e->commands);
+    }
+}
+
+static void on_completion(hft_engine *e, const hft_ring_completion *completion) {
+    uint32_t slot = hft_ring_tag_slot(completion->tag);
+    if (slot == hft_slot_of_wake(e)) {
+        e->wake_in_flight = 0;
+        take_commands(e);
+        if (!e->stopping) (void)!arm_wake(e);
+        return;
+    }
+    int news = hft_conn_complete(hft_conn_of(e, slot), completion->tag, completion->result);
+    if (slot < e->n_peers) on_peer(e, slot, news);
+    else on_venue(e, slot - e->n_peers, news);
+    hft_link_settle(e, slot);
+}
+
+/* ---- timers ---- */
+
+static void sum_counters(hft_engine *e) {
+    uint64_t messages = 0, checksum_errors = 0, bytes_in = 0, bytes_out = 0;
+    for (uint32_t i = 0; i < e->n_peers; i++) {
+        messages += e->peers[i].session.messages_in;
+        checksum_errors += e->peers[i].session.checksum_errors;
+    }
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) {
+        bytes_in += hft_conn_of(e, slot)->bytes_in;
+        bytes_out += hft_conn_of(e, slot)->bytes_out;
+    }
+    HFT_COUNT(e->stats.messages_in, messages - e->stats.messages_in);
+    HFT_COUNT(e->stats.checksum_errors, checksum_errors - e->stats.checksum_errors);
+    HFT_COUNT(e->stats.bytes_in, bytes_in - e->stats.bytes_in);
+    HFT_COUNT(e->stats.bytes_out, bytes_out - e->stats.bytes_out);
+}
+
+static void tick(hft_engine *e) {
+    if (e->now_ns >= e->next_resync_ns) {
+        hft_clock_resync(&e->clock);
+        e->next_resync_ns = e->now_ns + 1000000000u;
+    }
+    for (uint32_t i = 0; i < e->n_peers; i++)
+        hft_peer_tick(&e->peers[i].session, e->now_ns, e->config.ping_interval_ns, e->config.idle_timeout_ns);
+    for (uint32_t i = 0; i < e->n_venues; i++) hft_venue_tick(e, i);
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_link_tick(e, slot);
+    hft_inventory_tick(e);
+    hft_orders_tick(e);
+    sum_counters(e);
+    e->next_tick_ns = e->now_ns + HFT_TICK_NS;
+}
+
+/* How long the kernel may let us sleep: short while anything is under way that only time can end. */
+static uint64_t wait_ns(const hft_engine *e) {
+    if (e->config.spin) return 0;
+    int settled = e->inventory.open_len == 0 && e->n_pending == 0 && !e->stopping &&
+                  e->stats.peers_ready_now == e->n_peers && e->stats.venues_ready_now == e->n_venues;
+    return settled ? IDLE_WAIT_NS : HFT_TICK_NS;
+}
+
+/* ---- stopping ---- */
+
+static int orders_in_doubt(const hft_engine *e) {
+    for (uint32_t i = 0; i < e->config.pending_cap && e->n_pending != 0; i++)
+        if (e->pending[i].used && e->pending[i].state == HFT_ORDER_SENT) return 1;
+    return 0;
+}
+
+/* Peers go at once; venues get until half of the time for answers to orders, then a close frame. */
+static void begin_stop(hft_engine *e) {
+    e->stopping = 1;
+    e->stop_deadline_ns = e->now_ns + atomic_load(&e->stop_timeout_ns);
+    for (uint32_t i = 0; i < e->n_peers; i++) {
+        hft_conn_close(&e->peers[i].session.conn, HFT_E_CONN_STOPPED, NULL);
+        hft_link_settle(e, i);
+    }
+}
+
+static int all_idle(hft_engine *e) {
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++)
+        if (hft_conn_of(e, slot)->state != HFT_CONN_IDLE) return 0;
+    return 1;
+}
+
+static int step_stop(hft_engine *e) {
+    uint64_t patience_ns = atomic_load(&e->stop_timeout_ns) / 2;
+    int close_now = !orders_in_doubt(e) || e->now_ns + patience_ns >= e->stop_deadline_ns;
+    for (uint32_t i = 0; i < e->n_venues; i++) {
+        hft_wsclient *session = &e->venues[i].session;
+        if (e->now_ns >= e->stop_deadline_ns) hft_conn_close(&session->conn, HFT_E_CONN_STOPPED, NULL);
+        else if (close_now && session->state != HFT_WSCLIENT_CLOSING) hft_wsclient_close(session, 1000);
+        hft_link_settle(e, hft_slot_of_venue(e, i));
+    }
+    return all_idle(e);
+}
+
+/* Ends the read of the wake-up descriptor, whose target is ours, before the ring goes. */
+static void end_wake(hft_engine *e) {
+    uint64_t one = 1;
+    if (e->wake_in_flight) (void)!write(e->wake_fd, &one, sizeof one);
+    hft_ring_completion completion;
+    for (int i = 0; i < 100 && e->wake_in_flight && hft_ring_wait(&e->ring, HFT_TICK_NS) == 0;)
+        if (!hft_ring_next(&e->ring, &completion)) i++;
+        else if (hft_ring_tag_slot(completion.tag) == hft_slot_of_wake(e)) e->wake_in_flight = 0;
+    hft_ring_forget(&e->ring, hft_slot_of_wake(e), e->wake_fd);
+}
+
+/* The clock may be set back a little by a resync; time as the rules see it never is. */
+static void set_now(hft_engine *e, uint64_t tick) {
+    uint64_t now_ns = hft_ticks_mono_ns(&e->clock, tick);
+    if (now_ns > e->now_ns) e->now_ns = now_ns;
+}
+
+int hft_engine_run(hft_engine *e) {
+    if (!e->opened || e->ring.ops == NULL) return HFT_E_STATE;
+    e->now_ns = hft_clock_mono_ns();
+    int rc = 0;
+    for (;;) {
+        rc = hft_ring_wait(&e->ring, wait_ns(e));
+        if (rc < 0) break;
+        hft_ring_completion completion;
+        if (hft_ring_next(&e->ring, &completion)) {
+            e->reaped_tick = hft_ticks(&e->clock);
+            set_now(e, e->reaped_tick);
+            do on_completion(e, &completion);
+            while (hft_ring_next(&e->ring, &completion));
+        } else {
+            set_now(e, hft_ticks(&e->clock));
+        }
+        HFT_COUNT(e->stats.loops, 1);
+        if (e->now_ns >= e->next_tick_ns) tick(e);
+        if (!e->stopping && atomic_load_explicit(&e->stop_timeout_ns, memory_order_relaxed) != 0) begin_stop(e);
+        if (e->stopping && step_stop(e)) break;
+    }
+    end_wake(e);
+    sum_counters(e);
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_conn_free(hft_conn_of(e, slot));
+    hft_ring_close(&e->ring);
+    return rc;
+}
+
+static void close_fd(int fd) {
+    if (fd >= 0) close(fd);
+}
+
+void hft_engine_release(hft_engine *e) {
+    if (e->ring.ops != NULL) { /* opened, never run */
+        for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_conn_free(hft_conn_of(e, slot));
+        hft_ring_close(&e->ring);
+    }
+    e->opened = 0;
+    e->latency = NULL;
+    while (e->n_blocks != 0) {
+        free(e->blocks[--e->n_blocks].memory);
+        HFT_COUNT(e->stats.memory_now, -(int64_t)e->blocks[e->n_blocks].size);
+    }
+}
+
+void hft_engine_free(hft_engine *e) {
+    if (e == NULL) return;
+    for (uint32_t i = 0; i < e->n_rules; i++) {
+        hft_order_wipe(&e->rules[i].order);
+        hft_order_wipe(&e->rules[i].query);
+        free(e->rules[i].labels);
+    }
+    for (uint32_t i = 0; i < e->n_venues; i++) {
+        hft_order_wipe(&e->venues[i].time_request);
+        hft_order_wipe(&e->venues[i].user_request);
+    }
+    hft_engine_release(e);
+    close_fd(e->event_fd);
+    close_fd(e->resolve_fd);
+    close_fd(e->wake_fd);
+    free(e->peers);
+    free(e->venues);
+    free(e->rules);
+    free(e);
+}

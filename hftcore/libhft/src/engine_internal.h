@@ -1,0 +1,206 @@
+/* The engine's insides, shared by its source files. Private.
+ *
+ *   engine.c            life: memory, loop, timers, stop
+ *   engine_links.c      connecting and reconnecting, for peers and venues alike
+ *   engine_inventory.c  announcements: whom to ask for which transaction
+ *   engine_tx.c         THE HOT PATH: transaction bytes to submitted order
+ *   engine_venue.c      a venue's session: clock, login, messages
+ *   engine_orders.c     orders sent and their fate
+ *   engine_events.c     events, counters, the calls of other threads
+ */
+#ifndef HFT_ENGINE_INTERNAL_H
+#define HFT_ENGINE_INTERNAL_H
+
+#include <stdatomic.h>
+
+#include "hft/clock.h"
+#include "hft/engine.h"
+#include "hft/inventory.h"
+#include "hft/peer.h"
+#include "hft/spsc.h"
+#include "hft/wsclient.h"
+
+#define HFT_IN_FLIGHT_MAX 100      /* transactions asked of one peer at a time, as Bitcoin Core does */
+#define HFT_ANNOUNCED_MAX 5000     /* open announcements that one peer may have made first */
+#define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
+#define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
+#define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
+#define HFT_EVENT_RESERVE 64       /* records kept free for the fate of orders: informational events may not use them */
+#define HFT_TICK_NS 10000000u      /* timers are looked at this often */
+#define HFT_CLOCK_SYNC_NS 60000000000u
+#define HFT_QUERY_INTERVAL_NS 1000000000u
+#define HFT_LEAVE_NS 2000000000u   /* a closing handshake may take this long */
+#define HFT_BLOCKS_MAX (HFT_ENGINE_PEERS_MAX * 2 + HFT_ENGINE_VENUES_MAX * 5 + 16)
+#define HFT_STRING_MAX 1024
+
+/* Counters are written by the reactor alone and read by any thread. */
+#define HFT_COUNT(counter, n) __atomic_store_n(&(counter), (counter) + (uint64_t)(n), __ATOMIC_RELAXED)
+
+/* What reconnecting needs, the same for a peer and a venue. */
+typedef struct {
+    hft_address addresses[HFT_ENGINE_ADDRESSES_MAX];
+    uint32_t n_addresses, next_address;
+    uint32_t attempts;           /* since it was last ready */
+    uint8_t waiting_for_address;
+    uint8_t ready;
+    uint64_t retry_at_ns;        /* IDLE: when to try again */
+    uint64_t deadline_ns;        /* not ready: when to give up this attempt */
+    uint64_t connect_deadline_ns;
+} hft_link;
+
+typedef struct {
+    hft_link link;
+    hft_peer session;
+    uint32_t in_flight;          /* transactions asked of it */
+    uint32_t announced_open;     /* open entries that it announced first */
+} hft_engine_peer;
+
+typedef struct {
+    hft_link link;
+    hft_wsclient session;
+    hft_venue_config config;     /* its strings point into `strings` */
+    hft_order_template time_request, user_request;
+    char strings[4][HFT_STRING_MAX]; /* host, host header, target, headers */
+    uint8_t clock_known, user_known;
+    int64_t clock_offset_ns;     /* venue's clock minus ours */
+    uint64_t time_sent_ns;       /* monotonic; 0 = no time request is out */
+    uint64_t time_round_trip_ns;
+    uint64_t next_time_sync_ns;
+} hft_engine_venue;
+
+typedef struct {
+    uint32_t venue;
+    int client_id_slot, quantity_slot, timestamp_slot;
+    uint64_t quantity, notional, min_sat, cooldown_ns;
+    uint8_t *labels;
+    uint32_t n_labels;
+    hft_order_template order, query;
+    int query_client_id_slot, query_timestamp_slot;
+} hft_engine_rule;
+
+typedef struct { /* an order without a final answer */
+    uint8_t used, state;
+    uint8_t dirty;               /* the event about its state could not be queued yet */
+    uint8_t accepted;            /* the venue has taken it */
+    uint8_t client_id_len, order_id_len, filled_len, error_class;
+    uint16_t rule, venue;
+    int32_t code, venue_code;
+    uint64_t sent_ns, reply_ns, next_query_ns;
+    uint64_t amount_sat, quantity;
+    uint8_t txid[32];
+    char client_id[HFT_CLIENT_ID_MAX], order_id[36], filled[36];
+    char text[128];
+} hft_pending;
+
+typedef struct { /* what one transaction pays to one watched script */
+    uint64_t amount_sat;
+    uint32_t entry, label, output;
+} hft_deposit;
+
+struct hft_engine {
+    /* hot */
+    hft_clock clock;
+    hft_ring ring;
+    hft_engine_config config;
+    hft_risk risk;
+    hft_inventory inventory;     /* by announced hash */
+    hft_inventory matched;       /* by txid: reported already */
+    hft_inventory fired;         /* by rule and txid: ordered already */
+    uint32_t in_flight;          /* requests to all peers; the inventory's other open entries wait to be asked for */
+    uint64_t reaped_tick;        /* when the completion at hand was reaped */
+    uint64_t now_ns;             /* monotonic, of this turn of the loop */
+    uint64_t *deposit_sums;      /* by watch entry, zero between transactions */
+    hft_deposit *deposits;       /* of the transaction at hand */
+    uint32_t n_deposits;
+    hft_engine_stats stats;
+    hft_hist *latency;           /* HFT_LATENCIES */
+
+    hft_engine_peer *peers;
+    hft_engine_venue *venues;
+    hft_engine_rule *rules;
+    uint32_t n_peers, n_venues, n_rules;
+    hft_pending *pending;
+    uint32_t n_pending;
+
+    /* with other threads */
+    hft_spsc events, commands;
+    int event_fd, resolve_fd, wake_fd;
+    _Atomic int expecting;       /* the consumer sleeps, or is about to */
+    _Atomic int killed;
+    _Atomic uint64_t stop_timeout_ns; /* 0 = go on */
+    _Atomic uint8_t resolve_wanted[HFT_ENGINE_PEERS_MAX + HFT_ENGINE_VENUES_MAX];
+    uint64_t wake_count;         /* read target of wake_fd */
+
+    uint8_t opened, stopping, wake_in_flight;
+    uint64_t stop_deadline_ns, next_tick_ns, next_resync_ns;
+    uint64_t random_state;       /* for jitter only */
+    uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */
+    struct { void *memory; size_t size; } blocks[HFT_BLOCKS_MAX]; /* memory taken, to be given back */
+    uint32_t n_blocks;
+};
+
+/* Slots of the ring: the peers, then the venues, then the wake-up descriptor. */
+static inline uint32_t hft_slot_of_venue(const hft_engine *e, uint32_t venue) { return e->n_peers + venue; }
+static inline uint32_t hft_slot_of_wake(const hft_engine *e) { return e->n_peers + e->n_venues; }
+static inline hft_link *hft_link_of(hft_engine *e, uint32_t slot) {
+    return slot < e->n_peers ? &e->peers[slot].link : &e->venues[slot - e->n_peers].link;
+}
+static inline hft_conn *hft_conn_of(hft_engine *e, uint32_t slot) {
+    return slot < e->n_peers ? &e->peers[slot].session.conn : &e->venues[slot - e->n_peers].session.conn;
+}
+
+/* engine.c */
+uint64_t hft_engine_wall_ns(const hft_engine *e);
+
+/* engine_links.c */
+void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command);
+/* Starts attempts that are due and ends those that take too long. */
+void hft_link_tick(hft_engine *e, uint32_t slot);
+/* Counts and reports that a session has become ready, or is no more (0 or 1). */
+void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready);
+/* Settles the connection of a slot if it is closing: tells the session, reports, plans the next attempt. */
+void hft_link_settle(hft_engine *e, uint32_t slot);
+
+/* engine_inventory.c */
+void hft_inventory_on_inv(hft_engine *e, uint32_t peer, const uint8_t *entries, size_t n);
+void hft_inventory_on_notfound(hft_engine *e, uint32_t peer, const uint8_t *entries, size_t n);
+/* Adds a hash that is not there; the oldest makes room. */
+hft_inventory_entry *hft_inventory_remember(hft_engine *e, const uint8_t hash[32]);
+void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry);
+/* Asks a peer that has room for what it announced and nobody was asked for. */
+void hft_inventory_request_more(hft_engine *e, uint32_t peer);
+void hft_inventory_on_peer_down(hft_engine *e, uint32_t peer);
+void hft_inventory_tick(hft_engine *e);
+
+/* engine_tx.c */
+void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message);
+
+/* engine_venue.c */
+void hft_venue_on_up(hft_engine *e, uint32_t venue);
+void hft_venue_on_data(hft_engine *e, uint32_t venue);
+void hft_venue_tick(hft_engine *e, uint32_t venue);
+void hft_venue_on_down(hft_engine *e, uint32_t venue);
+/* Fills a template that needs at most a client id and a timestamp, and sends it. */
+int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
+                   const char *client_id, size_t client_id_len);
+uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue);
+
+/* engine_orders.c */
+/* A free record, or NULL. */
+hft_pending *hft_orders_reserve(hft_engine *e);
+void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *values, int is_query);
+void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *values);
+void hft_orders_on_venue_down(hft_engine *e, uint32_t venue);
+void hft_orders_tick(hft_engine *e);
+/* The class of a venue's error code and message. */
+uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len);
+
+/* engine_events.c */
+/* A record to fill, or NULL if full; informational ones leave HFT_EVENT_RESERVE free. Zeroed, with time and kind set. */
+hft_event *hft_events_begin(hft_engine *e, hft_event_kind kind, int informational);
+void hft_events_end(hft_engine *e);
+/* 1 if the events of one more order are sure to find room. */
+int hft_events_room_for_order(hft_engine *e);
+void hft_event_text(hft_event *event, const char *text);
+
+#endif

@@ -1,0 +1,217 @@
+#include <string.h>
+
+#include "engine_internal.h"
+#include "hft/text.h"
+
+#define STATUS_OK 200
+
+hft_pending *hft_orders_reserve(hft_engine *e) {
+    for (uint32_t i = 0; i < e->config.pending_cap; i++) {
+        hft_pending *p = &e->pending[i];
+        if (p->used) continue;
+        memset(p, 0, sizeof *p);
+        p->used = 1;
+        e->n_pending++;
+        return p;
+    }
+    return NULL;
+}
+
+static hft_pending *find(hft_engine *e, uint32_t venue, const hft_json_value *id) {
+    for (uint32_t i = 0; i < e->config.pending_cap && id->ptr != NULL; i++) {
+        hft_pending *p = &e->pending[i];
+        if (p->used && p->venue == venue && p->client_id_len == id->len &&
+            memcmp(p->client_id, id->ptr, id->len) == 0)
+            return p;
+    }
+    return NULL;
+}
+
+static int is_final(uint8_t state) {
+    return state == HFT_ORDER_FILLED || state == HFT_ORDER_CANCELED || state == HFT_ORDER_REJECTED;
+}
+
+/* ---- what happened to an order ---- */
+
+static uint8_t copy_text(char *out, size_t cap, const hft_json_value *value) {
+    size_t len = value->len < cap ? value->len : cap;
+    if (value->ptr != NULL) memcpy(out, value->ptr, len);
+    return value->ptr != NULL ? (uint8_t)len : 0;
+}
+
+/* Queues the event about the order's state, or leaves it dirty until there is room; frees what is over. */
+static void report(hft_engine *e, hft_pending *p) {
+    hft_event *event = hft_events_begin(e, HFT_EVENT_ORDER, 0);
+    p->dirty = event == NULL;
+    if (event == NULL) return;
+    event->state = p->state;
+    event->rule = p->rule;
+    event->venue = p->venue;
+    event->code = p->code;
+    event->venue_code = p->venue_code;
+    event->error_class = p->error_class;
+    event->amount_sat = p->amount_sat;
+    event->quantity = p->quantity;
+    event->reply_ns = p->reply_ns;
+    memcpy(event->txid, p->txid, sizeof p->txid);
+    memcpy(event->client_id, p->client_id, p->client_id_len);
+    memcpy(event->order_id, p->order_id, p->order_id_len);
+    memcpy(event->filled, p->filled, p->filled_len);
+    event->client_id_len = p->client_id_len;
+    event->order_id_len = p->order_id_len;
+    event->filled_len = p->filled_len;
+    memcpy(event->text, p->text, sizeof p->text);
+    hft_events_end(e);
+    if (!is_final(p->state)) return;
+    p->used = 0;
+    e->n_pending--;
+}
+
+static void count_state(hft_engine *e, hft_pending *p, uint8_t state) {
+    if (p->state == HFT_ORDER_UNKNOWN) HFT_COUNT(e->stats.orders_unknown_now, -1);
+    if (state == HFT_ORDER_UNKNOWN) HFT_COUNT(e->stats.orders_unknown_now, 1);
+    if (state == HFT_ORDER_REJECTED) HFT_COUNT(e->stats.orders_rejected, 1);
+    if (state == HFT_ORDER_FILLED) HFT_COUNT(e->stats.orders_filled, 1);
+    if (state == HFT_ORDER_CANCELED) HFT_COUNT(e->stats.orders_canceled, 1);
+    if (state == HFT_ORDER_UNKNOWN || state == HFT_ORDER_REJECTED || p->accepted) return;
+    p->accepted = 1;
+    HFT_COUNT(e->stats.orders_acknowledged, 1);
+}
+
+/* Answers may come out of order (a fill before its acknowledgement), but a state never goes back. */
+static int is_progress(const hft_pending *p, uint8_t state, const hft_json_value *filled) {
+    if (is_final(p->state)) return 0;
+    if (state == HFT_ORDER_PARTIALLY_FILLED && p->state == HFT_ORDER_PARTIALLY_FILLED)
+        return !hft_json_equals(filled, p->filled, p->filled_len);
+    if (state == HFT_ORDER_UNKNOWN) return p->state == HFT_ORDER_SENT;
+    return p->state == HFT_ORDER_UNKNOWN || state > p->state;
+}
+
+static void set_state(hft_engine *e, hft_pending *p, uint8_t state, const hft_json_value *filled) {
+    static const hft_json_value nothing;
+    if (!is_progress(p, state, filled != NULL ? filled : &nothing)) return;
+    count_state(e, p, state);
+    p->state = state;
+    p->reply_ns = e->now_ns - p->sent_ns;
+    if (filled != NULL && filled->ptr != NULL) p->filled_len = copy_text(p->filled, sizeof p->filled, filled);
+    if (state != HFT_ORDER_UNKNOWN && state != HFT_ORDER_REJECTED) {
+        p->code = p->venue_code = p->error_class = 0;
+        p->text[0] = '\0';
+    }
+    report(e, p);
+}
+
+static void set_unknown(hft_engine *e, hft_pending *p, const char *text) {
+    if (p->state != HFT_ORDER_SENT) return;
+    p->code = HFT_E_ENGINE_UNKNOWN;
+    p->error_class = HFT_ERROR_OUTCOME_UNKNOWN;
+    size_t len = strlen(text);
+    memcpy(p->text, text, len + 1);
+    p->next_query_ns = e->now_ns;
+    set_state(e, p, HFT_ORDER_UNKNOWN, NULL);
+}
+
+/* ---- replies ---- */
+
+static int contains(const char *text, size_t len, const char *part) {
+    size_t part_len = strlen(part);
+    for (size_t i = 0; i + part_len <= len; i++)
+        if (memcmp(text + i, part, part_len) == 0) return 1;
+    return 0;
+}
+
+uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len) {
+    for (uint32_t i = 0; i < v->config.n_errors; i++)
+        if (v->config.errors[i].code == code && contains(text, len, v->config.errors[i].text))
+            return v->config.errors[i].class;
+    return HFT_ERROR_OTHER;
+}
+
+static int64_t integer_of(const hft_json_value *value) {
+    uint64_t magnitude = 0;
+    if (value->ptr == NULL || value->len == 0) return 0;
+    int negative = value->ptr[0] == '-';
+    int rc = hft_u64_parse(&magnitude, value->ptr + negative, value->len - (size_t)negative);
+    if (rc < 0 || magnitude > INT64_MAX) return 0;
+    return negative ? -(int64_t)magnitude : (int64_t)magnitude;
+}
+
+static uint8_t state_of(const hft_engine_venue *v, const hft_json_value *status) {
+    for (uint32_t i = 0; i < v->config.n_states; i++)
+        if (hft_json_equals(status, v->config.states[i].name, strlen(v->config.states[i].name)))
+            return v->config.states[i].state;
+    return HFT_ORDER_ACKNOWLEDGED;
+}
+
+static void on_error(hft_engine *e, hft_engine_venue *v, hft_pending *p, const hft_json_value *values, int is_query) {
+    const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
+    int64_t code = integer_of(&values[HFT_REPLY_ERROR_CODE]);
+    uint8_t class = hft_orders_error_class(v, code, message->ptr != NULL ? message->ptr : "", message->len);
+    if (class == HFT_ERROR_CLOCK) v->next_time_sync_ns = e->now_ns;
+    int64_t open_from = v->config.open_outcome_status;
+    int in_doubt = class == HFT_ERROR_OUTCOME_UNKNOWN ||
+                   (class == HFT_ERROR_OTHER && open_from != 0 && integer_of(&values[HFT_REPLY_STATUS]) >= open_from);
+    if (is_query) {
+        /* "No such order" is believed only once the venue can no longer be working on it. */
+        int gone = class == HFT_ERROR_UNKNOWN_ORDER && e->now_ns - p->sent_ns > e->config.order_timeout_ns;
+        if (!gone) return;
+    }
+    p->venue_code = (int32_t)code;
+    p->error_class = class;
+    p->code = in_doubt && !is_query ? HFT_E_ENGINE_UNKNOWN : 0;
+    p->text[copy_text(p->text, sizeof p->text - 1, message)] = '\0';
+    p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
+    set_state(e, p, in_doubt && !is_query ? HFT_ORDER_UNKNOWN : HFT_ORDER_REJECTED, NULL);
+}
+
+void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *values, int is_query) {
+    hft_engine_venue *v = &e->venues[venue];
+    hft_json_value id = values[HFT_REPLY_ID];
+    if (is_query) {
+        id.ptr += 2; /* "q-" */
+        id.len -= 2;
+    }
+    hft_pending *p = find(e, venue, &id);
+    if (p == NULL) return; /* an order of another program, or one that is settled */
+    if (!is_query && p->state == HFT_ORDER_SENT) hft_hist_record(&e->latency[HFT_LATENCY_REPLY], e->now_ns - p->sent_ns);
+    if (values[HFT_REPLY_STATUS].ptr != NULL && integer_of(&values[HFT_REPLY_STATUS]) != STATUS_OK) {
+        on_error(e, v, p, values, is_query);
+        return;
+    }
+    p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_ORDER_ID]);
+    const hft_json_value *status = &values[HFT_REPLY_ORDER_STATUS];
+    set_state(e, p, status->ptr != NULL ? state_of(v, status) : HFT_ORDER_ACKNOWLEDGED, &values[HFT_REPLY_FILLED]);
+}
+
+void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *values) {
+    hft_pending *p = find(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID]);
+    if (p == NULL) return;
+    p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_EVENT_ORDER_ID]);
+    set_state(e, p, state_of(&e->venues[venue], &values[HFT_REPLY_EVENT_ORDER_STATUS]), &values[HFT_REPLY_EVENT_FILLED]);
+}
+
+/* ---- time ---- */
+
+void hft_orders_on_venue_down(hft_engine *e, uint32_t venue) {
+    for (uint32_t i = 0; i < e->config.pending_cap; i++)
+        if (e->pending[i].used && e->pending[i].venue == venue) set_unknown(e, &e->pending[i], "connection lost");
+}
+
+static void query(hft_engine *e, hft_pending *p) {
+    const hft_engine_rule *rule = &e->rules[p->rule];
+    p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
+    (void)!hft_venue_send(e, p->venue, &rule->query, rule->query_client_id_slot, rule->query_timestamp_slot,
+                          p->client_id, p->client_id_len);
+}
+
+void hft_orders_tick(hft_engine *e) {
+    if (e->n_pending == 0) return;
+    for (uint32_t i = 0; i < e->config.pending_cap; i++) {
+        hft_pending *p = &e->pending[i];
+        if (!p->used) continue;
+        if (p->dirty) report(e, p);
+        if (p->state == HFT_ORDER_SENT && e->now_ns - p->sent_ns > e->config.order_timeout_ns)
+            set_unknown(e, p, "no answer in time");
+        if (p->state == HFT_ORDER_UNKNOWN && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns) query(e, p);
+    }
+}

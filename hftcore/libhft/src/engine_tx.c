@@ -1,0 +1,297 @@
+/* THE HOT PATH: from a transaction's bytes to a submitted order, in straight line.
+ *
+ * No allocation, no lock, one system call (the submit). What can wait (events, histograms) is done after it. */
+#include <string.h>
+
+#include "engine_internal.h"
+#include "hft/sha256.h"
+#include "hft/text.h"
+
+typedef struct {
+    hft_btc_tx tx;
+    uint8_t txid[32], wtxid[32];
+    uint8_t txid_known;
+    uint32_t peer;
+    uint64_t largest_sat;
+    uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
+} transaction;
+
+static void stamp(const hft_engine *e, transaction *t, int stage_done) { t->ticks[stage_done + 1] = hft_ticks(&e->clock); }
+
+/* Sums what the outputs pay to each watched script, and finds the largest output. */
+static void scan_outputs(hft_engine *e, transaction *t) {
+    uint32_t pos = t->tx.outputs_pos;
+    e->n_deposits = 0;
+    t->largest_sat = 0;
+    for (uint32_t i = 0; i < t->tx.n_outputs; i++) {
+        hft_btc_output output;
+        uint32_t entry = 0;
+        hft_btc_next_output(&output, &t->tx, &pos);
+        if (output.value > t->largest_sat) t->largest_sat = output.value;
+        int64_t label = hft_watch_find(e->config.watch, output.script, output.script_len, &entry);
+        if (label < 0 || output.value == 0) continue;
+        if (e->deposit_sums[entry] == 0)
+            e->deposits[e->n_deposits++] = (hft_deposit){.entry = entry, .label = (uint32_t)label, .output = i};
+        e->deposit_sums[entry] += output.value;
+    }
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < e->n_deposits; i++) {
+        hft_deposit deposit = e->deposits[i];
+        deposit.amount_sat = e->deposit_sums[deposit.entry];
+        e->deposit_sums[deposit.entry] = 0;
+        if (deposit.amount_sat >= e->config.deposit_min_sat) e->deposits[kept++] = deposit;
+    }
+    e->n_deposits = kept;
+}
+
+static int is_whale(const hft_engine *e, const transaction *t) {
+    return e->config.whale_min_sat != 0 && t->largest_sat >= e->config.whale_min_sat;
+}
+
+/* Hashes what is needed: the wtxid checks the message and names the transaction; the txid is for those that matter,
+ * and for peers that announce by it. 1 = the checksum holds. */
+static int verify(const hft_engine *e, transaction *t, const hft_btc_message *message) {
+    t->txid_known = e->n_deposits != 0 || is_whale(e, t) || !e->peers[t->peer].session.wtxid_relay;
+    if (t->txid_known) hft_btc_ids(t->txid, t->wtxid, &t->tx);
+    else hft_sha256d_digest(t->wtxid, message->payload, message->payload_len);
+    return memcmp(t->wtxid, &message->checksum, 4) == 0;
+}
+
+/* Counts a transaction that will not be looked at further; a peer that sends nonsense under a right checksum is closed. */
+static void refuse_malformed(hft_engine *e, uint32_t peer, const hft_btc_message *message, int rc) {
+    uint8_t hash[32];
+    if (!hft_btc_checksum(hash, message)) {
+        e->peers[peer].session.checksum_errors++;
+        return;
+    }
+    HFT_COUNT(e->stats.malformed, 1);
+    hft_conn_close(&e->peers[peer].session.conn, rc, "transaction");
+}
+
+/* 1 if it was asked for and is new. */
+static int is_news(hft_engine *e, transaction *t) {
+    const uint8_t *announced = e->peers[t->peer].session.wtxid_relay ? t->wtxid : t->txid;
+    hft_inventory_entry *entry = hft_inventory_find(&e->inventory, announced);
+    if (entry == NULL) {
+        HFT_COUNT(e->stats.unrequested, 1);
+        return 0;
+    }
+    int received_before = entry->state == HFT_INVENTORY_RECEIVED;
+    hft_inventory_received(e, entry);
+    /* Peers that announce by txid and by wtxid have two entries for one transaction: the wtxid decides. */
+    if (announced != t->wtxid && memcmp(t->txid, t->wtxid, 32) != 0) {
+        hft_inventory_entry *twin = hft_inventory_find(&e->inventory, t->wtxid);
+        if (twin == NULL) twin = hft_inventory_remember(e, t->wtxid);
+        else received_before |= twin->state == HFT_INVENTORY_RECEIVED;
+        hft_inventory_received(e, twin);
+    }
+    HFT_COUNT(e->stats.duplicates, received_before);
+    HFT_COUNT(e->stats.transactions, !received_before);
+    return !received_before;
+}
+
+/* ---- orders ---- */
+
+static int label_counts(const hft_engine_rule *rule, uint32_t label) {
+    if (rule->labels == NULL) return 1;
+    return label < rule->n_labels && (rule->labels[label >> 3] >> (label & 7) & 1) != 0;
+}
+
+/* The deposit that a rule acts on: the largest that counts, so that the answer does not hang on output order. */
+static const hft_deposit *deposit_for(const hft_engine *e, const hft_engine_rule *rule) {
+    const hft_deposit *best = NULL;
+    for (uint32_t i = 0; i < e->n_deposits; i++) {
+        const hft_deposit *deposit = &e->deposits[i];
+        if (deposit->amount_sat < rule->min_sat || !label_counts(rule, deposit->label)) continue;
+        if (best == NULL || deposit->amount_sat > best->amount_sat) best = deposit;
+    }
+    return best;
+}
+
+/* "h", the rule in two hex digits, "-", and the first 24 digits of the txid: the same signal gives the same id. */
+static size_t put_client_id(char *out, uint32_t rule, const uint8_t txid[32]) {
+    uint8_t display[12], index = (uint8_t)rule;
+    for (int i = 0; i < 12; i++) display[i] = txid[31 - i];
+    out[0] = 'h';
+    hft_hex_encode(out + 1, &index, 1);
+    out[3] = '-';
+    hft_hex_encode(out + 4, display, sizeof display);
+    return 28;
+}
+
+static void fired_key(uint8_t key[32], uint32_t rule, const uint8_t txid[32]) {
+    memcpy(key, txid, 32);
+    key[0] = (uint8_t)(key[0] ^ rule);
+}
+
+/* Why this order may not leave, or 0: then it is accounted as sent. */
+static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
+    const hft_engine_rule *rule = &e->rules[rule_index];
+    uint8_t key[32];
+    fired_key(key, rule_index, t->txid);
+    if (hft_inventory_find(&e->fired, key) != NULL) return HFT_E_ENGINE_DUPLICATE;
+    if (!e->venues[rule->venue].link.ready || e->stopping) return HFT_E_ENGINE_NOT_READY;
+    if (e->n_pending == e->config.pending_cap) return HFT_E_ENGINE_PENDING_FULL;
+    if (!hft_events_room_for_order(e)) return HFT_E_ENGINE_EVENTS_FULL;
+    hft_risk_kill(&e->risk, atomic_load_explicit(&e->killed, memory_order_relaxed));
+    int rc = hft_risk_check(&e->risk, rule_index, rule->notional, e->now_ns);
+    if (rc < 0) return rc;
+    (void)hft_inventory_add(&e->fired, key);
+    return 0;
+}
+
+/* Fills, signs, frames, encrypts and submits. 0 or an error: then nothing has left. */
+static int place(hft_engine *e, hft_engine_rule *rule, transaction *t, const char *client_id, size_t client_id_len) {
+    hft_wsclient *session = &e->venues[rule->venue].session;
+    hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
+    values[rule->client_id_slot].text = client_id;
+    values[rule->client_id_slot].text_len = client_id_len;
+    values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue);
+    if (rule->quantity_slot >= 0) values[rule->quantity_slot].u64 = rule->quantity;
+    uint8_t *payload = hft_wsclient_begin(session, rule->order.message_max);
+    if (payload == NULL) return HFT_E_CONN_SEND_FULL;
+    int len = hft_order_fill(&rule->order, payload, rule->order.message_max, values, NULL);
+    if (len < 0) return len;
+    size_t frame_len;
+    const uint8_t *frame = hft_wsclient_frame(session, HFT_WS_OP_TEXT, payload, (size_t)len, &frame_len);
+    if (frame == NULL) return HFT_E_TLS_CONFIG;
+    stamp(e, t, HFT_STAGE_BUILD);
+    if (e->config.dry_run) {
+        stamp(e, t, HFT_STAGE_ENCRYPT);
+        stamp(e, t, HFT_STAGE_SUBMIT);
+        return 0;
+    }
+    int rc = hft_conn_commit(&session->conn, frame, frame_len);
+    if (rc < 0) {
+        if (rc != HFT_E_CONN_SEND_FULL) hft_conn_close(&session->conn, rc, session->conn.tls.err.text);
+        return rc;
+    }
+    stamp(e, t, HFT_STAGE_ENCRYPT);
+    /* From here on the order may reach the venue, so no failure may call it unsent. */
+    rc = hft_conn_flush(&session->conn);
+    if (rc == 0) rc = hft_ring_submit(&e->ring);
+    if (rc < 0) hft_conn_close(&session->conn, rc, "send");
+    stamp(e, t, HFT_STAGE_SUBMIT);
+    return 0;
+}
+
+static void record_latency(hft_engine *e, const transaction *t, hft_event *event) {
+    uint64_t total_ns = hft_ticks_to_ns(&e->clock, t->ticks[HFT_STAGES] - t->ticks[0]);
+    for (int i = 0; i < HFT_STAGES; i++) {
+        uint64_t ns = hft_ticks_to_ns(&e->clock, t->ticks[i + 1] - t->ticks[i]);
+        hft_hist_record(&e->latency[i], ns);
+        if (event != NULL) event->stages_ns[i] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+    }
+    hft_hist_record(&e->latency[HFT_LATENCY_TOTAL], total_ns);
+    if (event != NULL) event->stages_ns[HFT_STAGES] = total_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)total_ns;
+}
+
+static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit,
+                         const char *client_id, size_t client_id_len) {
+    const hft_engine_rule *rule = &e->rules[rule_index];
+    hft_pending *p = hft_orders_reserve(e);
+    p->state = HFT_ORDER_SENT;
+    p->rule = (uint16_t)rule_index;
+    p->venue = (uint16_t)rule->venue;
+    p->sent_ns = e->now_ns;
+    p->amount_sat = deposit->amount_sat;
+    p->quantity = rule->quantity;
+    memcpy(p->txid, t->txid, 32);
+    memcpy(p->client_id, client_id, client_id_len);
+    p->client_id_len = (uint8_t)client_id_len;
+}
+
+static void report_order(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit, int code,
+                         const char *client_id, size_t client_id_len) {
+    hft_event *event = hft_events_begin(e, HFT_EVENT_ORDER, code != 0);
+    if (code == 0) record_latency(e, t, event);
+    if (event == NULL) return;
+    event->state = code != 0 ? HFT_ORDER_REFUSED : e->config.dry_run ? HFT_ORDER_DRY_RUN : HFT_ORDER_SENT;
+    event->code = code;
+    event->rule = (uint16_t)rule_index;
+    event->venue = (uint16_t)e->rules[rule_index].venue;
+    event->amount_sat = deposit->amount_sat;
+    event->quantity = e->rules[rule_index].quantity;
+    memcpy(event->txid, t->txid, 32);
+    memcpy(event->client_id, client_id, client_id_len);
+    event->client_id_len = (uint8_t)client_id_len;
+    hft_events_end(e);
+}
+
+static void try_rule(hft_engine *e, uint32_t rule_index, transaction *t) {
+    const hft_deposit *deposit = deposit_for(e, &e->rules[rule_index]);
+    if (deposit == NULL) return;
+    char client_id[HFT_CLIENT_ID_MAX];
+    size_t client_id_len = put_client_id(client_id, rule_index, t->txid);
+    int rc = decide(e, rule_index, t);
+    stamp(e, t, HFT_STAGE_DECIDE);
+    if (rc == 0) rc = place(e, &e->rules[rule_index], t, client_id, client_id_len);
+    if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, deposit, client_id, client_id_len);
+    if (rc < 0) HFT_COUNT(e->stats.orders_refused, 1);
+    else if (e->config.dry_run) HFT_COUNT(e->stats.orders_dry_run, 1);
+    else HFT_COUNT(e->stats.orders_sent, 1);
+    report_order(e, rule_index, t, deposit, rc, client_id, client_id_len);
+}
+
+/* ---- reports that can wait ---- */
+
+static hft_event *begin_report(hft_engine *e, hft_event_kind kind, const transaction *t) {
+    hft_event *event = hft_events_begin(e, kind, 1);
+    if (event == NULL) return NULL;
+    memcpy(event->txid, t->txid, 32);
+    memcpy(event->wtxid, t->wtxid, 32);
+    event->peer = (uint16_t)t->peer;
+    return event;
+}
+
+static void report_whale(hft_engine *e, const transaction *t) {
+    HFT_COUNT(e->stats.whales, 1);
+    hft_event *event = begin_report(e, HFT_EVENT_WHALE, t);
+    if (event == NULL) return;
+    event->amount_sat = t->largest_sat;
+    for (uint32_t i = 0; i < e->n_deposits && event->n_labels < HFT_EVENT_LABELS_MAX; i++) {
+        int known = 0;
+        for (uint32_t j = 0; j < event->n_labels; j++) known |= event->labels[j] == e->deposits[i].label;
+        if (!known) event->labels[event->n_labels++] = e->deposits[i].label;
+    }
+    hft_events_end(e);
+}
+
+static void report_deposits(hft_engine *e, const transaction *t) {
+    for (uint32_t i = 0; i < e->n_deposits; i++) {
+        HFT_COUNT(e->stats.deposits, 1);
+        hft_event *event = begin_report(e, HFT_EVENT_DEPOSIT, t);
+        if (event == NULL) continue;
+        event->amount_sat = e->deposits[i].amount_sat;
+        event->labels[0] = e->deposits[i].label;
+        event->output = e->deposits[i].output;
+        event->n_labels = 1;
+        hft_events_end(e);
+    }
+}
+
+void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message) {
+    transaction t;
+    t.peer = peer;
+    t.ticks[0] = e->reaped_tick;
+    stamp(e, &t, HFT_STAGE_QUEUE);
+    int rc = hft_btc_parse_tx(&t.tx, message->payload, message->payload_len);
+    if (rc == 0 && t.tx.size != message->payload_len) rc = HFT_E_BTC_TRAILING;
+    if (rc < 0) {
+        refuse_malformed(e, peer, message, rc);
+        return;
+    }
+    scan_outputs(e, &t);
+    stamp(e, &t, HFT_STAGE_PARSE);
+    if (!verify(e, &t, message)) {
+        e->peers[peer].session.checksum_errors++;
+        return;
+    }
+    stamp(e, &t, HFT_STAGE_VERIFY);
+    if (!is_news(e, &t) || (e->n_deposits == 0 && !is_whale(e, &t))) return;
+    if (hft_inventory_find(&e->matched, t.txid) != NULL) return; /* the same transaction under another witness */
+    (void)hft_inventory_add(&e->matched, t.txid);
+    for (uint32_t i = 0; i < e->n_rules; i++) try_rule(e, i, &t);
+    if (is_whale(e, &t)) report_whale(e, &t);
+    report_deposits(e, &t);
+}

@@ -1,0 +1,92 @@
+#include "hft/inventory.h"
+
+#include <string.h>
+
+#include "hft/endian.h"
+
+#define NONE HFT_INVENTORY_NONE
+
+static int valid_cap(uint32_t cap) { return cap >= 64 && cap <= 1u << 24 && (cap & (cap - 1)) == 0; }
+
+size_t hft_inventory_size(uint32_t cap) {
+    if (!valid_cap(cap)) return 0;
+    return (size_t)cap * sizeof(hft_inventory_entry) + (size_t)cap * 2 * sizeof(uint32_t);
+}
+
+int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, uint64_t key) {
+    if (!valid_cap(cap)) return HFT_E_ARGUMENT;
+    memset(inventory, 0, sizeof *inventory);
+    inventory->entries = memory;
+    inventory->buckets = (uint32_t *)(void *)((uint8_t *)memory + (size_t)cap * sizeof(hft_inventory_entry));
+    inventory->cap = cap;
+    inventory->bucket_mask = cap * 2 - 1;
+    inventory->key = key | 1;
+    inventory->open_head = inventory->open_tail = NONE;
+    memset(inventory->buckets, 0xff, (size_t)cap * 2 * sizeof(uint32_t));
+    return 0;
+}
+
+static uint32_t *bucket_of(const hft_inventory *inventory, const uint8_t hash[32]) {
+    uint64_t mixed = (hft_load_le64(hash) ^ inventory->key) * inventory->key;
+    mixed = (mixed ^ mixed >> 32 ^ hft_load_le64(hash + 8)) * inventory->key;
+    return &inventory->buckets[(uint32_t)(mixed >> 32) & inventory->bucket_mask];
+}
+
+hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]) {
+    for (uint32_t i = *bucket_of(inventory, hash); i != NONE; i = inventory->entries[i].next)
+        if (memcmp(inventory->entries[i].hash, hash, 32) == 0) return &inventory->entries[i];
+    return NULL;
+}
+
+static int is_open(uint8_t state) { return state == HFT_INVENTORY_WANTED || state == HFT_INVENTORY_REQUESTED; }
+
+static void open_link(hft_inventory *inventory, hft_inventory_entry *entry) {
+    uint32_t index = (uint32_t)(entry - inventory->entries);
+    entry->open_prev = inventory->open_tail;
+    entry->open_next = NONE;
+    if (inventory->open_tail == NONE) inventory->open_head = index;
+    else inventory->entries[inventory->open_tail].open_next = index;
+    inventory->open_tail = index;
+    inventory->open_len++;
+}
+
+static void open_unlink(hft_inventory *inventory, hft_inventory_entry *entry) {
+    if (entry->open_prev == NONE) inventory->open_head = entry->open_next;
+    else inventory->entries[entry->open_prev].open_next = entry->open_next;
+    if (entry->open_next == NONE) inventory->open_tail = entry->open_prev;
+    else inventory->entries[entry->open_next].open_prev = entry->open_prev;
+    inventory->open_len--;
+}
+
+void hft_inventory_set(hft_inventory *inventory, hft_inventory_entry *entry, hft_inventory_state state) {
+    int was_open = is_open(entry->state), will_be = is_open((uint8_t)state);
+    entry->state = (uint8_t)state;
+    if (was_open && !will_be) open_unlink(inventory, entry);
+    if (!was_open && will_be) open_link(inventory, entry);
+}
+
+static void forget(hft_inventory *inventory, hft_inventory_entry *entry) {
+    hft_inventory_set(inventory, entry, HFT_INVENTORY_STALE);
+    uint32_t index = (uint32_t)(entry - inventory->entries);
+    uint32_t *link = bucket_of(inventory, entry->hash);
+    while (*link != index) link = &inventory->entries[*link].next;
+    *link = entry->next;
+}
+
+const hft_inventory_entry *hft_inventory_oldest(const hft_inventory *inventory) {
+    return inventory->len < inventory->cap ? NULL : &inventory->entries[inventory->next_entry];
+}
+
+hft_inventory_entry *hft_inventory_add(hft_inventory *inventory, const uint8_t hash[32]) {
+    hft_inventory_entry *entry = &inventory->entries[inventory->next_entry];
+    if (inventory->len == inventory->cap) forget(inventory, entry);
+    else inventory->len++;
+    memset(entry, 0, sizeof *entry);
+    memcpy(entry->hash, hash, 32);
+    entry->state = HFT_INVENTORY_STALE;
+    uint32_t *bucket = bucket_of(inventory, hash);
+    entry->next = *bucket;
+    *bucket = inventory->next_entry;
+    inventory->next_entry = (inventory->next_entry + 1) & (inventory->cap - 1);
+    return entry;
+}
