@@ -1,0 +1,136 @@
+"""Order templates that nobody wrote, against a rendering that anybody can read; signatures against hmac."""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import re
+import string
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hftcore.errors import LocalProtocolError
+from hftcore.orders import OrderTemplate
+from hftcore.venues import Slot
+
+PLAIN = string.ascii_letters + string.digits + "_.-"
+U64_MAX = (1 << 64) - 1
+
+literals = st.text(st.characters(exclude_characters="${", exclude_categories=["Cs"]), max_size=20)
+value_slots = st.one_of(
+    st.just(Slot("uint")),
+    st.builds(lambda scale: Slot("decimal", scale=scale), st.integers(0, 18)),
+    st.builds(lambda scale: Slot("timestamp", scale=scale), st.integers(0, 9)),
+    st.builds(lambda max_len: Slot("text", max_len=max_len), st.integers(1, 64)),
+)
+
+
+def value_of(slot: Slot) -> st.SearchStrategy[object]:
+    if slot.kind == "text":
+        return st.text(PLAIN, min_size=1, max_size=slot.max_len)
+    return st.integers(0, U64_MAX)
+
+
+def written(slot: Slot, value: object) -> str:
+    """The rules of hftcore.orders in plain Python; a decimal's value is its scaled integer here."""
+    if slot.kind == "text":
+        return str(value)
+    assert isinstance(value, int)
+    if slot.kind == "timestamp":
+        return str(value // 10**slot.scale)
+    if slot.kind == "decimal":
+        return f"{Decimal(value).scaleb(-slot.scale):.{slot.scale}f}"
+    return str(value)
+
+
+def given_as(slot: Slot, value: object, form: int) -> object:
+    """A decimal in each of the forms that render takes."""
+    if slot.kind != "decimal":
+        return value
+    assert isinstance(value, int)
+    text = written(slot, value)
+    trimmed = text.rstrip("0").rstrip(".") if "." in text else text
+    return [text, trimmed, Decimal(text), text + "00" if "." in text else text + ".00"][form]
+
+
+@st.composite
+def templates(draw: st.DrawFn):
+    slots = {f"slot_{i}": slot for i, slot in enumerate(draw(st.lists(value_slots, min_size=1, max_size=8)))}
+    signature = draw(st.sampled_from([None, "signature_hex", "signature_base64"]))
+
+    def text(names: list[str]) -> str:
+        # Not JSON, so it must not begin like it.
+        return "x" + draw(literals) + "".join(f"${{{name}}}" + draw(literals) for name in names)
+
+    names = draw(st.permutations([*slots, draw(st.sampled_from([*slots]))]))
+    signed = ""
+    if signature:
+        names = draw(st.permutations([*names, "sig"]))
+        signed = text(draw(st.lists(st.sampled_from([*slots]), max_size=10)))
+    values = {name: draw(value_of(slot)) for name, slot in slots.items()}
+    if signature:
+        slots["sig"] = Slot(signature)
+    return text(names), signed, slots, values
+
+
+def render(text: str, slots: dict[str, Slot], values: dict[str, object], signature: str = "") -> bytes:
+    def one(match: re.Match[str]) -> str:
+        name = match[1]
+        return signature if name == "sig" else written(slots[name], values[name])
+
+    return re.sub(r"\$\{(\w+)\}", one, text).encode()
+
+
+@given(template=templates(), secret=st.binary(min_size=1, max_size=100), form=st.integers(0, 3))
+def test_render(template, secret: bytes, form: int) -> None:
+    message, signed, slots, values = template
+    order = OrderTemplate(message, signed, slots=slots, secret=secret if signed else b"")
+    arguments = {name: given_as(slots[name], value, form) for name, value in values.items()}
+    signature = ""
+    if signed:
+        text = render(signed, slots, values)
+        assert order.signed_text(**arguments) == text
+        mac = hmac.digest(secret, text, "sha256")
+        signature = mac.hex() if slots["sig"].kind == "signature_hex" else base64.b64encode(mac).decode()
+    for _ in range(2):  # a fill leaves nothing behind
+        rendered = order.render(**arguments)
+        assert rendered == render(message, slots, values, signature)
+        assert len(rendered) <= order.max_len
+
+
+@given(text=st.text(max_size=12), scale=st.integers(0, 18))
+def test_decimal_texts(text: str, scale: int) -> None:
+    order = OrderTemplate("${q}", slots={"q": Slot("decimal", scale=scale)})
+    plain = re.fullmatch(r"(0|[1-9][0-9]*)(\.[0-9]+)?", text)
+    fits = plain and Decimal(text).scaleb(scale) == int(Decimal(text).scaleb(scale)) <= U64_MAX
+    if fits:
+        assert order.render(q=text).decode() == f"{Decimal(text):.{scale}f}"
+    else:
+        with pytest.raises(LocalProtocolError, match="slot q"):
+            order.render(q=text)
+
+
+@given(text=st.text(max_size=40))
+def test_texts(text: str) -> None:
+    order = OrderTemplate("${t}", slots={"t": Slot("text", max_len=36)})
+    if 1 <= len(text) <= 36 and set(text) <= set(PLAIN):
+        assert order.render(t=text) == text.encode()
+    else:
+        with pytest.raises((LocalProtocolError, UnicodeEncodeError)):
+            order.render(t=text)
+
+
+@given(message=st.text("ab${}_", max_size=30), signed=st.text("ab${}_", max_size=30))
+def test_any_text_is_taken_or_refused(message: str, signed: str) -> None:
+    slots = {"a": Slot("uint"), "b": Slot("signature_hex")}
+    try:
+        order = OrderTemplate(message, signed, slots=slots, secret=b"k")
+    except LocalProtocolError:
+        return
+    expected = signed.replace("${a}", "7")
+    assert order.signed_text(a=7).decode() == expected
+    mac = hmac.new(b"k", expected.encode(), "sha256").hexdigest()
+    assert order.render(a=7).decode() == message.replace("${a}", "7").replace("${b}", mac)
