@@ -2,7 +2,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Never, Protocol, Self, SupportsIndex, final
 
-class SlotLike(Protocol):
+class _SlotLike(Protocol):
     @property
     def kind(self) -> str: ...
     @property
@@ -12,7 +12,9 @@ class SlotLike(Protocol):
 
 @final
 class OrderTemplate:
-    def __new__(cls, message: str, signed: str = "", *, slots: Mapping[str, SlotLike], secret: bytes = b"") -> Self: ...
+    def __new__(
+        cls, message: str, signed: str = "", *, slots: Mapping[str, _SlotLike], secret: bytes = b""
+    ) -> Self: ...
     @property
     def slots(self) -> tuple[str, ...]: ...
     @property

@@ -107,7 +107,8 @@ def system_libraries() -> list[str]:
     if not soname.is_symlink() or soname.readlink() != library:
         soname.unlink(missing_ok=True)
         soname.symlink_to(library)
-    return ["-Wl,--as-needed", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so", *buildconf.pkg_config("openssl", "--libs")]
+    openssl = buildconf.pkg_config("openssl", "--libs")
+    return ["-Wl,--as-needed", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so", *openssl]
 
 
 def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:

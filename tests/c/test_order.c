@@ -9,7 +9,9 @@
 
 static hft_order_template t;
 
-static int put(hft_order_text *text, const char *literal) { return hft_order_put_literal(text, literal, strlen(literal)); }
+static int put(hft_order_text *text, const char *literal) {
+    return hft_order_put_literal(text, literal, strlen(literal));
+}
 
 /* {"q":"<decimal>","id":"<text>","t":<timestamp>,"n":<uint>,"id2":"<text>","s":"<signature>"} */
 enum { QUANTITY, CLIENT_ID, TIMESTAMP, NUMBER, SIGNATURE, N_SLOTS };

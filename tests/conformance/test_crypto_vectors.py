@@ -93,8 +93,7 @@ def test_aws_lc(vectors: Path) -> None:
 
 def test_bitcoin_genesis_block() -> None:
     header = bytes.fromhex(
-        "0100000000000000000000000000000000000000000000000000000000000000000000003ba3edfd7a7b12b27ac72c3e67768f617fc81bc3"
-        "888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c"
+        f"01000000{'00' * 32}3ba3edfd7a7b12b27ac72c3e67768f617fc81bc3888a51323a9fb8aa4b1e5e4a29ab5f49ffff001d1dac2b7c"
     )
     assert sha256d(header)[::-1].hex() == "000000000019d6689c085ae165831e934ff763ae46a2a6c172b3f1b60a8ce26f"
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 import pytest
-from hftcore._status import status_codes
 
 from hftcore import addresses
+from hftcore._status import status_codes
 from hftcore.addresses import NETWORKS, decode_address, encode_address, get_network
 from hftcore.errors import ConfigError, error_class
 
