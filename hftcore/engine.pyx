@@ -239,7 +239,7 @@ cdef class Engine:
         config.dry_run = bool(dry_run)
         config.backend = BACKENDS[backend]
         config.cpu = -1 if cpu is None else cpu
-        config.magic = bitcoin.NETWORKS[network].magic
+        config.magic = int.from_bytes(bitcoin.NETWORKS[network].magic, "little")
         config.message_max = limits.message_max
         config.venue_message_max = limits.venue_message_max
         config.event_cap = limits.event_queue
@@ -287,7 +287,7 @@ cdef class Engine:
         """Adds a Bitcoin peer by name or address; port: the network's by default. Returns its number in events."""
         self._require_new()
         if port is None:
-            port = bitcoin.NETWORKS[self._settings["network"]].port
+            port = bitcoin.NETWORKS[self._settings["network"]].default_port
         if not host or not 0 < port < 65536:
             raise ConfigError(f"peer {host!r} port {port}: a host name and a port from 1 to 65535")
         index = check(hft_engine_add_peer(self._engine), f"at most {HFT_ENGINE_PEERS_MAX} peers")
@@ -579,15 +579,15 @@ cdef class Engine:
 
     cdef object _convert_order(self, const hft_event *c):
         cdef int i
+        cdef const char *reason = hft_status_name(c.code) if c.code != 0 else NULL
         rule = self._rules[c.rule]
         stages = None
         if ORDER_STATES[c.state] in ("sent", "dry_run"):
             stages = {name: c.stages_ns[i] for i, name in enumerate((*STAGES, "total"))}
-        cdef const char *name = hft_status_name(c.code) if c.code != 0 else NULL
         return OrderEvent(
             c.time_ns, ORDER_STATES[c.state], rule.name, rule.venue, c.client_id[:c.client_id_len].decode(),
             display(c.txid), c.amount_sat, rule.order.quantity, c.order_id[:c.order_id_len].decode("utf-8", "replace"),
-            c.filled[:c.filled_len].decode("utf-8", "replace"), name.decode() if name != NULL else "",
+            c.filled[:c.filled_len].decode("utf-8", "replace"), reason.decode() if reason != NULL else "",
             ERROR_CLASSES[c.error_class] if c.error_class or ORDER_STATES[c.state] == "rejected" else "",
             c.venue_code, c.text.decode("utf-8", "replace"), c.reply_ns, stages,
         )

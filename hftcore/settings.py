@@ -71,8 +71,13 @@ class RiskLimits:
         _require(1 <= self.window_orders <= 1024, "window_orders: 1 to 1024")
         _require(
             re.fullmatch(r"\d{1,10}(\.\d{1,8})?", self.window_notional) is not None,
-            'window_notional: a decimal such as "2500.50", at most 8 decimals',
+            'window_notional: a decimal in quotes such as "2500.50", at most 8 decimals',
         )
+
+    @property
+    def window_notional_scaled(self) -> int:
+        """window_notional in units of 10**-8 of the quote currency, as hftcore.venues.Order.notional_scaled."""
+        return int(Decimal(self.window_notional).scaleb(8))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
