@@ -116,13 +116,14 @@ static void test_tx_parts(void) {
 
 /* The id is the double hash of the bytes without marker, flag and witness, whatever way it was computed. */
 static void test_tx_ids(void) {
-    static const size_t lens[] = {20, 1800, 1990, 2000, 5000};
-    for (size_t k = 0; k < 2 * sizeof lens / sizeof lens[0]; k++) {
+    /* A stripped length of 4096 and both sides of it are among the 40 in the middle. */
+    for (size_t k = 0; k < 2 * 42; k++) {
+        size_t len = k / 2 == 0 ? 20 : k / 2 == 41 ? 5000 : 1900 + k / 2;
         bytes plain, full;
         hft_btc_tx tx;
         uint8_t want_txid[32], want_wtxid[32], txid[32], wtxid[32];
-        put_tx(&plain, 0, lens[k / 2]);
-        put_tx(&full, (int)k & 1, lens[k / 2]);
+        put_tx(&plain, 0, len);
+        put_tx(&full, (int)k & 1, len);
         hft_sha256d_digest(want_txid, plain.data, plain.len);
         hft_sha256d_digest(want_wtxid, full.data, full.len);
         CHECK_EQ(hft_btc_parse_tx(&tx, full.data, full.len), 0);
@@ -183,8 +184,10 @@ static void test_tx_structure(void) {
     put(&b, "\0\0", 2);
     put_u32(&b, 0);
     CHECK_EQ(parse(&b), HFT_E_BTC_TX);
-    memcpy(b.data + b.len - 6, "\0\1\0\0\0\0", 6); /* one item of no bytes makes it one */
     put_u8(&b, 0);
+    memcpy(b.data + b.len - 7, "\0\1\0\0\0\0\0", 7); /* one item of no bytes makes it one, whoever has it */
+    CHECK_EQ(parse(&b), 0);
+    memcpy(b.data + b.len - 7, "\1\0\0\0\0\0\0", 7);
     CHECK_EQ(parse(&b), 0);
 }
 
@@ -266,6 +269,12 @@ static void test_tx_longer_than_any_message(void) {
     hft_btc_tx tx;
     CHECK_EQ(hft_btc_parse_tx(&tx, data, len), 0);
     CHECK_EQ(tx.size, HFT_BTC_MESSAGE_MAX);
+    hft_btc_output out = {0};
+    uint32_t pos = tx.outputs_pos;
+    hft_btc_next_output(&out, &tx, &pos);
+    CHECK_EQ(out.script - data, b.len);
+    CHECK_EQ(out.script_len, HFT_BTC_MESSAGE_MAX - b.len - 4);
+    CHECK_EQ(pos, tx.outputs_end);
     data[b.len - 4]++;
     CHECK_EQ(hft_btc_parse_tx(&tx, data, len), HFT_E_BTC_TOO_LARGE);
     CHECK_EQ(hft_btc_parse_tx(&tx, data, HFT_BTC_MESSAGE_MAX), HFT_E_BTC_TRUNCATED);
@@ -413,11 +422,14 @@ static void test_version(void) {
     for (size_t i = 0; i < sizeof agent_lens / sizeof agent_lens[0]; i++) {
         hft_btc_version v = {70016, 9, -1, 0x1122334455667788, agent, agent_lens[i], -5, 1}, read = {0};
         uint8_t out[512];
+        memset(out, 0xff, sizeof out);
         int len = hft_btc_build_version(out, sizeof out, HFT_BTC_MAGIC_REGTEST, &v);
         CHECK(len > HFT_BTC_HEADER_LEN);
         CHECK_EQ(hft_btc_build_version(out, (size_t)len - 1, HFT_BTC_MAGIC_REGTEST, &v), HFT_E_CAPACITY);
         size_t payload_len = (size_t)len - HFT_BTC_HEADER_LEN;
         const uint8_t *payload = out + HFT_BTC_HEADER_LEN;
+        static const uint8_t no_addresses[52] = {0};
+        CHECK_MEM(payload + 20, no_addresses, sizeof no_addresses);
         CHECK_EQ(hft_btc_parse_version(&read, payload, payload_len), 0);
         CHECK_EQ(read.version, 70016);
         CHECK_EQ(read.services, 9);

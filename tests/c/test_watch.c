@@ -86,6 +86,29 @@ static void test_exact(void) {
     free(memory);
 }
 
+/* Scripts made to share the whole hash: only comparing them tells them apart. */
+static void test_collisions(void) {
+    hft_watch watch;
+    void *memory = take(&watch, 16);
+    uint8_t a[34] = {0x51, 0x20}, b[34] = {0x51, 0x20};
+    b[11] = 0x10; /* bytes 11 to 18 and, halves exchanged, the last 8 are XORed: these two changes cancel */
+    b[30] = 0x10;
+    CHECK_EQ(hft_watch_add(&watch, a, sizeof a, 1), 1);
+    CHECK_EQ(hft_watch_find(&watch, b, sizeof b, NULL), -1);
+    CHECK_EQ(hft_watch_add(&watch, b, sizeof b, 2), 1);
+    CHECK_EQ(hft_watch_find(&watch, a, sizeof a, NULL), 1);
+    CHECK_EQ(hft_watch_find(&watch, b, sizeof b, NULL), 2);
+    /* 25 bytes, and the same with a zero behind: the tail makes up for the other length. */
+    uint8_t c[26] = {0x76, 0xa9, 0x14};
+    memset(c + 17, 1, 5);
+    CHECK_EQ(hft_watch_add(&watch, c, 25, 3), 1);
+    CHECK_EQ(hft_watch_find(&watch, c, 26, NULL), -1);
+    CHECK_EQ(hft_watch_add(&watch, c, 26, 4), 1);
+    CHECK_EQ(hft_watch_find(&watch, c, 25, NULL), 3);
+    CHECK_EQ(hft_watch_find(&watch, c, 26, NULL), 4);
+    free(memory);
+}
+
 static void test_lengths(void) {
     hft_watch watch;
     void *memory = take(&watch, 64);
@@ -156,6 +179,7 @@ int main(void) {
     test_every_kind(16);
     test_every_kind(5000);
     test_exact();
+    test_collisions();
     test_lengths();
     test_limits();
     test_spread();
