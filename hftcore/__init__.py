@@ -1,7 +1,8 @@
 """hftcore: Bitcoin's network in, signed orders out, in microseconds.
 
-The parts can be used by themselves: hashes and HMAC (``crypto``), order templates (``orders``), WebSocket frames (``ws``),
-Bitcoin messages, transactions and addresses (``bitcoin``), exchanges as data (``venues``); or together, as an ``Engine``.
+The parts can be used by themselves: hashes and HMAC (``crypto``), order templates (``orders``), WebSocket frames
+(``ws``), Bitcoin messages, transactions and addresses (``bitcoin``), exchanges as data (``venues``); or together, as an
+``Engine``.
 """
 
 import liburing as _liburing  # noqa: F401  loads the C library that the reactor's extension links against

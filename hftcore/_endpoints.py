@@ -34,7 +34,7 @@ def is_loopback(host: str) -> bool:
 
 
 def parse_url(url: str) -> Endpoint:
-    """Takes a wss:// URL apart; ws:// is for loopback only, because orders and keys travel on it. Raises ConfigError."""
+    """Takes a wss:// URL apart; ws:// is for loopback only: orders and keys travel on it. Raises ConfigError."""
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -61,7 +61,7 @@ def resolve(host: str, port: int) -> list[tuple[int, bytes, int]]:
     for family, _, _, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
         if family in (socket.AF_INET, socket.AF_INET6):
             text = str(address[0]).partition("%")[0]
-            scope = int(address[3]) if family == socket.AF_INET6 and len(address) == 4 else 0  # noqa: PLR2004
+            scope = int(address[3]) if family == socket.AF_INET6 and len(address) == 4 else 0
             entry = (int(family), socket.inet_pton(family, text), scope)
             if entry not in found:
                 found.append(entry)

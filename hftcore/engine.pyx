@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import os
 import select
-import socket
 import threading
 import time
 from base64 import b64encode
@@ -20,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cython
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint32_t, uint64_t, uintptr_t
+from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hftcore._status cimport check, check_err, init_core, make_error
@@ -40,7 +39,6 @@ from hftcore.libhft.engine cimport (
     HFT_RING_URING,
     HFT_STAGES,
     hft_address,
-    hft_engine,
     hft_engine_add_peer,
     hft_engine_add_rule,
     hft_engine_add_venue,
@@ -79,7 +77,7 @@ from hftcore.orders cimport OrderTemplate
 
 from hftcore import bitcoin, venues
 from hftcore._endpoints import parse_url, resolve
-from hftcore.errors import ConfigError, ConnectionLost, HftError, TLSError, VenueError
+from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
 from hftcore.events import STAGES, DepositEvent, EngineStats, Latency, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 
@@ -196,7 +194,10 @@ cdef class Engine:
     Raises ConfigError for settings that cannot be.
     """
 
-    def __cinit__(self):
+    def __cinit__(self, *, network="mainnet", WatchTable watch=None, mode="sleep", cpu=None, backend="auto",
+                  dry_run=True, deposit_min_sat=1, whale_min_sat=0, limits=None, risk=None,
+                  user_agent="/hftcore:0.1.0/"):
+        cdef hft_engine_config config
         self._engine = NULL
         self._peers = []
         self._venues = []
@@ -211,13 +212,6 @@ cdef class Engine:
         self._errors = {}
         self._waiters = set()
         self._tls = TLSContexts()
-
-    def __init__(self, *, network="mainnet", WatchTable watch=None, mode="sleep", cpu=None, backend="auto",
-                 dry_run=True, deposit_min_sat=1, whale_min_sat=0, limits=None, risk=None,
-                 user_agent="/hftcore:0.1.0/"):
-        cdef hft_engine_config config
-        if self._engine != NULL or self._thread is not None:
-            raise ConfigError("an Engine is initialised once")
         if network not in bitcoin.NETWORKS:
             raise ConfigError(f"network {network!r}: one of {', '.join(bitcoin.NETWORKS)}")
         if mode not in ("sleep", "spin"):
@@ -645,7 +639,7 @@ cdef class Engine:
             pass
 
     def next_event(self, timeout_s=None):
-        """The next event; None after timeout_s seconds (None = waits), or once the engine has stopped and all is read."""
+        """The next event; None after timeout_s seconds (None = waits), or once all is read of a stopped engine."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         with self._lock:
             if self._backlog:

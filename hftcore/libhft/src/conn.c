@@ -31,7 +31,8 @@ void hft_conn_free(hft_conn *conn) {
 
 static void buffer_reset(hft_buffer *b) { b->head = b->tail = 0; }
 
-/* Makes at least `room` bytes free behind tail if that is possible by moving; only while the kernel does not hold it. */
+/* Makes at least `room` bytes free behind tail if that is possible by moving; only while the kernel does not hold
+ * it. */
 static size_t buffer_make_room(hft_buffer *b, size_t room) {
     if (b->head == b->tail) {
         b->head = b->tail = 0;

@@ -161,7 +161,8 @@ static int take_tables(hft_engine *e) {
     return rc;
 }
 
-static int open_conn(hft_engine *e, uint32_t slot, size_t recv_cap, hft_tls_context *tls, const char *host, hft_err *err) {
+static int open_conn(hft_engine *e, uint32_t slot, size_t recv_cap, hft_tls_context *tls, const char *host,
+                     hft_err *err) {
     hft_conn_config config = {
         .ring = &e->ring, .slot = slot, .tls_context = tls, .host = host, .recv_cap = recv_cap, .send_cap = SEND_CAP,
         .plain_cap = tls != NULL ? recv_cap + HFT_CONN_PLAIN_MAX : 0,
@@ -210,7 +211,8 @@ static int pin(int cpu, hft_err *err) {
     CPU_ZERO(&set);
     if (cpu >= CPU_SETSIZE) return hft_fail(err, HFT_E_ARGUMENT, 0, "cpu");
     CPU_SET((size_t)cpu, &set);
-    return sched_setaffinity(0, sizeof set, &set) == 0 ? 0 : hft_fail(err, -errno, 0, "this core cannot be used: see cpu");
+    return sched_setaffinity(0, sizeof set, &set) == 0 ? 0
+                                                       : hft_fail(err, -errno, 0, "this core cannot be used: see cpu");
 }
 
 static int arm_wake(hft_engine *e) {
@@ -222,7 +224,8 @@ static int arm_wake(hft_engine *e) {
 int hft_engine_open(hft_engine *e, hft_err *err) {
     if (e->opened) return hft_fail(err, HFT_E_STATE, 0, NULL);
     int rc = hft_risk_init(&e->risk, &e->config.risk);
-    for (uint32_t i = 0; i < e->n_rules && rc == 0; i++) rc = hft_risk_set_cooldown(&e->risk, i, e->rules[i].cooldown_ns);
+    for (uint32_t i = 0; i < e->n_rules && rc == 0; i++)
+        rc = hft_risk_set_cooldown(&e->risk, i, e->rules[i].cooldown_ns);
     if (rc < 0) return hft_fail(err, rc, 0, "risk limits");
     rc = pin(e->config.cpu, err);
     if (rc == 0) rc = take_tables(e);

@@ -196,7 +196,8 @@ void hft_orders_tick(hft_engine *e);
 uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len);
 
 /* engine_events.c */
-/* A record to fill, or NULL if full; informational ones leave HFT_EVENT_RESERVE free. Zeroed, with time and kind set. */
+/* A record to fill, or NULL if full; informational ones leave HFT_EVENT_RESERVE free. Zeroed, with time and kind
+ * set. */
 hft_event *hft_events_begin(hft_engine *e, hft_event_kind kind, int informational);
 void hft_events_end(hft_engine *e);
 /* 1 if the events of one more order are sure to find room. */

@@ -108,7 +108,9 @@ void hft_inventory_on_notfound(hft_engine *e, uint32_t peer, const uint8_t *entr
     hft_inventory_request_more(e, peer);
 }
 
-void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry) { close_entry(e, entry, HFT_INVENTORY_RECEIVED); }
+void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry) {
+    close_entry(e, entry, HFT_INVENTORY_RECEIVED);
+}
 
 void hft_inventory_request_more(hft_engine *e, uint32_t peer) {
     if (e->peers[peer].in_flight > HFT_IN_FLIGHT_MAX / 2 || e->inventory.open_len == e->in_flight) return;

@@ -91,7 +91,8 @@ void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command) {
         fail_attempt(e, slot, command->error != 0 ? command->error : HFT_E_CONN_RESOLVE, NULL);
         return;
     }
-    link->n_addresses = command->n_addresses <= HFT_ENGINE_ADDRESSES_MAX ? command->n_addresses : HFT_ENGINE_ADDRESSES_MAX;
+    link->n_addresses =
+        command->n_addresses <= HFT_ENGINE_ADDRESSES_MAX ? command->n_addresses : HFT_ENGINE_ADDRESSES_MAX;
     memcpy(link->addresses, command->addresses, link->n_addresses * sizeof *link->addresses);
     connect_next(e, slot);
 }

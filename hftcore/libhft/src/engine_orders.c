@@ -173,7 +173,8 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
     }
     hft_pending *p = find(e, venue, &id);
     if (p == NULL) return; /* an order of another program, or one that is settled */
-    if (!is_query && p->state == HFT_ORDER_SENT) hft_hist_record(&e->latency[HFT_LATENCY_REPLY], e->now_ns - p->sent_ns);
+    if (!is_query && p->state == HFT_ORDER_SENT)
+        hft_hist_record(&e->latency[HFT_LATENCY_REPLY], e->now_ns - p->sent_ns);
     if (values[HFT_REPLY_STATUS].ptr != NULL && integer_of(&values[HFT_REPLY_STATUS]) != STATUS_OK) {
         on_error(e, v, p, values, is_query);
         return;
@@ -187,7 +188,8 @@ void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *va
     hft_pending *p = find(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID]);
     if (p == NULL) return;
     p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_EVENT_ORDER_ID]);
-    set_state(e, p, state_of(&e->venues[venue], &values[HFT_REPLY_EVENT_ORDER_STATUS]), &values[HFT_REPLY_EVENT_FILLED]);
+    set_state(e, p, state_of(&e->venues[venue], &values[HFT_REPLY_EVENT_ORDER_STATUS]),
+              &values[HFT_REPLY_EVENT_FILLED]);
 }
 
 /* ---- time ---- */
@@ -212,6 +214,7 @@ void hft_orders_tick(hft_engine *e) {
         if (p->dirty) report(e, p);
         if (p->state == HFT_ORDER_SENT && e->now_ns - p->sent_ns > e->config.order_timeout_ns)
             set_unknown(e, p, "no answer in time");
-        if (p->state == HFT_ORDER_UNKNOWN && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns) query(e, p);
+        if (p->state == HFT_ORDER_UNKNOWN && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns)
+            query(e, p);
     }
 }

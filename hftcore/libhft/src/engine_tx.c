@@ -16,7 +16,9 @@ typedef struct {
     uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
 } transaction;
 
-static void stamp(const hft_engine *e, transaction *t, int stage_done) { t->ticks[stage_done + 1] = hft_ticks(&e->clock); }
+static void stamp(const hft_engine *e, transaction *t, int stage_done) {
+    t->ticks[stage_done + 1] = hft_ticks(&e->clock);
+}
 
 /* Sums what the outputs pay to each watched script, and finds the largest output. */
 static void scan_outputs(hft_engine *e, transaction *t) {
@@ -57,7 +59,8 @@ static int verify(const hft_engine *e, transaction *t, const hft_btc_message *me
     return memcmp(t->wtxid, &message->checksum, 4) == 0;
 }
 
-/* Counts a transaction that will not be looked at further; a peer that sends nonsense under a right checksum is closed. */
+/* Counts a transaction that will not be looked at further; a peer that sends nonsense under a right checksum is
+ * closed. */
 static void refuse_malformed(hft_engine *e, uint32_t peer, const hft_btc_message *message, int rc) {
     uint8_t hash[32];
     if (!hft_btc_checksum(hash, message)) {

@@ -116,7 +116,8 @@ static void on_message(hft_engine *e, uint32_t venue, const hft_wsclient_event *
     hft_engine_venue *v = &e->venues[venue];
     hft_json_value values[HFT_REPLY_PATHS];
     hft_err err = {0};
-    int rc = hft_json_extract(values, v->config.replies, HFT_REPLY_PATHS, (const char *)message->data, message->len, &err);
+    int rc =
+        hft_json_extract(values, v->config.replies, HFT_REPLY_PATHS, (const char *)message->data, message->len, &err);
     if (rc < 0) {
         hft_conn_close(&v->session.conn, rc, "message from the venue");
         return;

@@ -176,7 +176,8 @@ int hft_peer_next(hft_peer *peer, hft_peer_event *event, uint64_t now_ns) {
     for (;;) {
         size_t len, used = 0, need = 0;
         const uint8_t *data = hft_conn_data(&peer->conn, &len);
-        int rc = hft_btc_next_message(&event->message, &used, &need, peer->config.magic, peer->config.message_max, data, len);
+        int rc = hft_btc_next_message(&event->message, &used, &need, peer->config.magic, peer->config.message_max, data,
+                                      len);
         if (rc < 0) return fail(peer, rc, rc == HFT_E_BTC_MAGIC ? "another network, or not a Bitcoin peer" : NULL);
         if (rc == 0) return 0;
         peer->messages_in++;

@@ -183,7 +183,8 @@ int hft_ring_epoll_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     epoller *e = calloc(1, sizeof *e);
     if (e == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
     e->n_slots = slots;
-    e->done_cap = slots * HFT_RING_OPS * 2; /* a cancelled operation may be followed by a new one before both are read */
+    e->done_cap =
+        slots * HFT_RING_OPS * 2; /* a cancelled operation may be followed by a new one before both are read */
     e->slots = calloc(slots, sizeof *e->slots);
     e->ready = calloc(slots, sizeof *e->ready);
     e->done = calloc(e->done_cap, sizeof *e->done);

@@ -127,7 +127,8 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     if ((params.features & IORING_FEAT_EXT_ARG) == 0) {
         io_uring_queue_exit(&u->uring);
         free(u);
-        return hft_fail(err, HFT_E_RING_UNAVAILABLE, 0, "this kernel's io_uring is too old: Linux 5.11 or later is needed");
+        return hft_fail(err, HFT_E_RING_UNAVAILABLE, 0,
+                        "this kernel's io_uring is too old: Linux 5.11 or later is needed");
     }
     rc = io_uring_register_ring_fd(&u->uring); /* saves a lookup per call; absent before Linux 5.18 */
     (void)rc;

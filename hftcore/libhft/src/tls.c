@@ -224,7 +224,8 @@ static int fail_ssl(hft_tls *tls, const char *what) {
     int is_verify = ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED;
     char text[128];
     const char *reason = ERR_reason_error_string(error);
-    snprintf(text, sizeof text, "%s with %.40s: %s", what, tls->host, reason != NULL ? reason : "connection broken off");
+    snprintf(text, sizeof text, "%s with %.40s: %s", what, tls->host,
+             reason != NULL ? reason : "connection broken off");
     ERR_clear_error();
     if (is_verify && verify != X509_V_OK) return fail_verify(tls, verify);
     return hft_fail(&tls->err, HFT_E_TLS_PROTOCOL, 0, text);

@@ -88,13 +88,15 @@ static inline uint8_t *hft_conn_data(hft_conn *conn, size_t *len) {
 static inline void hft_conn_consume(hft_conn *conn, size_t n) {
     (conn->use_tls ? &conn->plain : &conn->recv)->head += n;
 }
-/* TLS: decrypts what was received and not yet decrypted. 1 = there is more data, 0 = no, < 0 = the connection closes. */
+/* TLS: decrypts what was received and not yet decrypted. 1 = there is more data, 0 = no, < 0 = the connection
+ * closes. */
 HFT_NODISCARD int hft_conn_pump(hft_conn *conn);
 /* Starts the next receive, once the owner has consumed what it could. Closes with HFT_E_CONN_RECV_FULL where
  * a message is longer than the buffer. */
 void hft_conn_rearm(hft_conn *conn);
 
-/* n writable bytes to build a message in, or NULL if the send buffer has no room (HFT_CONN_PLAIN_MAX at most with TLS). */
+/* n writable bytes to build a message in, or NULL if the send buffer has no room (HFT_CONN_PLAIN_MAX at most with
+ * TLS). */
 uint8_t *hft_conn_space(hft_conn *conn, size_t n);
 /* Queues message[0..len), which lies in the space just given; with TLS it is encrypted here, as one record.
  * 0, HFT_E_CONN_SEND_FULL (nothing was queued), HFT_E_TLS_*. */

@@ -91,7 +91,13 @@ typedef struct {
 
 /* ---- events ---- */
 
-typedef enum { HFT_EVENT_PEER = 1, HFT_EVENT_VENUE, HFT_EVENT_DEPOSIT, HFT_EVENT_WHALE, HFT_EVENT_ORDER } hft_event_kind;
+typedef enum {
+    HFT_EVENT_PEER = 1,
+    HFT_EVENT_VENUE,
+    HFT_EVENT_DEPOSIT,
+    HFT_EVENT_WHALE,
+    HFT_EVENT_ORDER
+} hft_event_kind;
 typedef enum { HFT_LINK_CONNECTING = 0, HFT_LINK_READY, HFT_LINK_LOST } hft_link_state;
 enum { HFT_STAGE_QUEUE = 0, HFT_STAGE_PARSE, HFT_STAGE_VERIFY, HFT_STAGE_DECIDE, HFT_STAGE_BUILD, HFT_STAGE_ENCRYPT,
        HFT_STAGE_SUBMIT, HFT_STAGES };

@@ -75,7 +75,8 @@ HFT_NODISCARD static inline int hft_ring_send(hft_ring *ring, uint32_t slot, uin
                                               const void *buf, size_t len) {
     return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_SEND), fd, (void *)(uintptr_t)buf, len);
 }
-HFT_NODISCARD static inline int hft_ring_read(hft_ring *ring, uint32_t slot, uint32_t generation, int fd, uint64_t *count) {
+HFT_NODISCARD static inline int hft_ring_read(hft_ring *ring, uint32_t slot, uint32_t generation, int fd,
+                                              uint64_t *count) {
     return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_READ), fd, count, sizeof *count);
 }
 /* Asks for an early end of an operation; its completion still comes (-ECANCELED, or its result if that was faster). */

@@ -52,9 +52,11 @@ void hft_tls_feed(hft_tls *tls, const uint8_t *data, size_t len);
 /* Says where output goes; out_len starts at 0 and counts what the calls below wrote. */
 void hft_tls_output(hft_tls *tls, uint8_t *out, size_t cap);
 
-/* 1 = done, 0 = needs more from the peer (and out may have grown), < 0: HFT_E_TLS_* or HFT_E_CONN_SEND_FULL; tls->err says why. */
+/* 1 = done, 0 = needs more from the peer (and out may have grown), < 0: HFT_E_TLS_* or HFT_E_CONN_SEND_FULL;
+ * tls->err says why. */
 HFT_NODISCARD int hft_tls_handshake(hft_tls *tls);
-/* Decrypts into data: > 0 bytes, 0 = needs more from the peer, HFT_E_CONN_CLOSED after close_notify, < 0 HFT_E_TLS_*. */
+/* Decrypts into data: > 0 bytes, 0 = needs more from the peer, HFT_E_CONN_CLOSED after close_notify, < 0
+ * HFT_E_TLS_*. */
 HFT_NODISCARD int hft_tls_read(hft_tls *tls, uint8_t *data, size_t cap);
 /* Encrypts all of data (1..16384 bytes) into the output as one record. 0, HFT_E_CONN_SEND_FULL, HFT_E_TLS_*. */
 HFT_NODISCARD int hft_tls_write(hft_tls *tls, const uint8_t *data, size_t len);

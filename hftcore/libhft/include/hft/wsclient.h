@@ -12,7 +12,12 @@
 #define HFT_WSCLIENT_MASKS 1024 /* bytes of random mask keys kept ready */
 #define HFT_WSCLIENT_HEADROOM 8 /* header of a masked frame of 126..65535 bytes */
 
-typedef enum { HFT_WSCLIENT_DOWN = 0, HFT_WSCLIENT_UPGRADING, HFT_WSCLIENT_OPEN, HFT_WSCLIENT_CLOSING } hft_wsclient_state;
+typedef enum {
+    HFT_WSCLIENT_DOWN = 0,
+    HFT_WSCLIENT_UPGRADING,
+    HFT_WSCLIENT_OPEN,
+    HFT_WSCLIENT_CLOSING
+} hft_wsclient_state;
 
 typedef enum { HFT_WSCLIENT_OPENED = 1, HFT_WSCLIENT_MESSAGE = 2 } hft_wsclient_kind;
 
@@ -61,11 +66,13 @@ HFT_NODISCARD int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size
 /* A whole small frame: ping, pong, close. */
 HFT_NODISCARD int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len);
 
-/* Sends a ping if nothing was received for interval_ns; closes with HFT_E_CONN_IDLE_TIMEOUT after idle_ns of silence. */
+/* Sends a ping if nothing was received for interval_ns; closes with HFT_E_CONN_IDLE_TIMEOUT after idle_ns of
+ * silence. */
 void hft_wsclient_tick(hft_wsclient *ws, uint64_t now_ns, uint64_t interval_ns, uint64_t idle_ns);
 /* Refills the mask pool where half of it is used: call while idle, so that no order waits for randomness. */
 void hft_wsclient_refill(hft_wsclient *ws);
-/* Begins the closing handshake (code 1000, or what the status asks for); the peer's answer or end closes the connection. */
+/* Begins the closing handshake (code 1000, or what the status asks for); the peer's answer or end closes the
+ * connection. */
 void hft_wsclient_close(hft_wsclient *ws, uint16_t close_code);
 /* After hft_conn_settle: forgets the session. */
 void hft_wsclient_down(hft_wsclient *ws);
