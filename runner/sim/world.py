@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from pathlib import Path
 from types import TracebackType
@@ -185,8 +186,6 @@ class SimError(RuntimeError):
 
 def _serve(settings: WorldSettings, pipe: Connection) -> None:
     """The process: answers commands until told to stop, or until the other end is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the program that started us; it then stops us
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     with contextlib.suppress(BrokenPipeError):
         try:
             asyncio.run(_obey(settings, pipe))
@@ -225,7 +224,14 @@ class SimProcess:
         context = multiprocessing.get_context("spawn")
         self._pipe, child = context.Pipe()
         self._process = context.Process(target=_serve, args=(settings, child), name="hft-sim", daemon=True)
-        self._process.start()
+        # Ctrl-C is for the program that started us, which then stops us: the process inherits the signal blocked.
+        # The tracker is started first, because its start unblocks the signal.
+        resource_tracker.ensure_running()
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         child.close()
         if cpu is not None and self._process.pid is not None:
             os.sched_setaffinity(self._process.pid, {cpu})

@@ -7,7 +7,6 @@ import contextlib
 import socket
 import struct
 import threading
-import time
 from collections.abc import Coroutine, Iterator
 from io import BytesIO
 from typing import Any, TypeVar
@@ -198,13 +197,12 @@ def test_txid_peer_announces_txids_and_strips_the_witness_unless_asked(
 
 def test_unknown_and_unannounced_transactions_are_not_found(loop: Loop, transactions: list[Tx]) -> None:
     with Rig(loop) as rig:
-        rig.add(transactions[:1])  # before the handshake: known to the peer, never announced to us
-        time.sleep(0.05)
-        rig.client.handshake()
-        asked = [(MSG_WTX, transactions[1].wire_wtxid)]
+        rig.client.handshake(relay=False)  # nothing is announced, so nothing is served
+        rig.add(transactions[:1])
+        asked = [(MSG_WTX, tx.wire_wtxid) for tx in transactions[:2]]
         rig.client.getdata(asked)
-        payload = rig.client.expect("notfound")
-        assert payload == b"\x01" + struct.pack("<I", MSG_WTX) + transactions[1].wire_wtxid
+        entries = b"".join(struct.pack("<I", kind) + key for kind, key in asked)
+        assert rig.client.expect("notfound") == b"\x02" + entries
 
 
 def test_relay_off_means_silence(loop: Loop, transactions: list[Tx]) -> None:

@@ -1,0 +1,284 @@
+"""The program ``hft``."""
+
+from __future__ import annotations
+
+import enum
+import importlib.metadata
+import inspect
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from hftcore.errors import ConfigError, HftError
+from runner import config as configuration
+
+app = typer.Typer(
+    name="hft",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=(
+        "Sees a Bitcoin transaction on the peer-to-peer network and sends a signed order to an exchange, in "
+        "microseconds.\n\n"
+        "Begin with [bold]hft demo[/]: the whole job on this machine, against simulators, without an account. Then "
+        "[bold]hft watch[/] shows whales on the real network, and [bold]hft trade[/] runs rules of your own, first "
+        "as a rehearsal."
+    ),
+)
+
+
+class Mode(enum.StrEnum):
+    """How the reactor waits."""
+
+    sleep = "sleep"
+    spin = "spin"
+
+
+class Backend(enum.StrEnum):
+    """What the reactor stands on."""
+
+    auto = "auto"
+    io_uring = "io_uring"
+    epoll = "epoll"
+
+
+class NetworkName(enum.StrEnum):
+    """Bitcoin's networks."""
+
+    mainnet = "mainnet"
+    testnet4 = "testnet4"
+    signet = "signet"
+    regtest = "regtest"
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"hft {importlib.metadata.version('hftcore')}")
+        raise typer.Exit
+
+
+def _btc(text: str) -> int:
+    """Satoshi from an option's text."""
+    try:
+        return configuration.parse_btc(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _peer(text: str) -> tuple[str, int | None]:
+    try:
+        return configuration.parse_peer(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+def _command(function: Callable[..., None]) -> Callable[..., None]:
+    """Registers a command; its docstring is the help, with paragraphs reflowed and indented examples left alone."""
+    blocks = (inspect.getdoc(function) or "").split("\n\n")
+    text = "\n\n".join(block if block.startswith(" ") else " ".join(block.split()) for block in blocks)
+    return app.command(help=text)(function)
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+@_command
+def demo(
+    *,
+    seconds: Annotated[float, typer.Option(min=0.1, help="How long transactions flow.")] = 20.0,
+    transactions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Replay these instead of making some up: u32 count, then per transaction u32 length and bytes "
+            "(little-endian); or one raw block.",
+        ),
+    ] = None,
+    addresses: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="CSV of watched wallets (address,exchange) instead of the made-up ones."),
+    ] = None,
+    min_btc: Annotated[str, typer.Option(metavar="BTC", help="Least deposit that leads to an order.")] = "1",
+    rate: Annotated[float, typer.Option(min=0.1, max=20_000, help="Transactions per second.")] = 500.0,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same transactions.")] = 1,
+    mode: Annotated[Mode, typer.Option(help="spin busy-polls a whole core: lowest latency.")] = Mode.sleep,
+    backend: Annotated[Backend, typer.Option(help="epoll is for machines that deny io_uring.")] = Backend.auto,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON and nothing else.")] = False,
+) -> None:
+    """The whole job on loopback: simulated Bitcoin peers in, signed orders to a simulated Binance out.
+
+    The exchange speaks real TLS and checks every signature with Python's hmac. At the end the orders that it received
+    are compared with those that the transactions call for, decoded anew in Python: the exit status is 0 only if they
+    are exactly the same, 1 if not, 2 if an option or a file was wrong. Ctrl-C ends it early, with the same comparison.
+
+    Examples:
+
+      hft demo
+
+      hft demo --seconds 60 --rate 2000 --mode spin
+
+      hft demo --transactions block.bin --addresses wallets.csv --min-btc 0.5
+
+      hft demo --json > summary.json
+    """
+    from runner.demo import DemoOptions, run
+
+    options = DemoOptions(
+        seconds=seconds,
+        min_sat=_btc(min_btc),
+        rate=rate,
+        seed=seed,
+        mode=mode.value,
+        backend=backend.value,
+        transactions=transactions,
+        addresses=addresses,
+        json=json,
+    )
+    raise typer.Exit(run(options))
+
+
+@_command
+def watch(
+    *,
+    network: Annotated[NetworkName, typer.Option(help="Which Bitcoin network.")] = NetworkName.mainnet,
+    peer: Annotated[
+        list[str] | None,
+        typer.Option(metavar="HOST:PORT", help="A node to connect to; may be repeated. Default: found by DNS seeds."),
+    ] = None,
+    min_btc: Annotated[str, typer.Option(metavar="BTC", help="Least amount in one output.")] = "1",
+    addresses: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="CSV of wallets (address,exchange) to name recipients by.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line on standard output.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long. Default: Ctrl-C.")] = None,
+) -> None:
+    """Connects to Bitcoin's network, stays connected, and prints each whale: time, amount, recipients, txid.
+
+    Listens only: asks for what peers announce and relays nothing. Announcements reach us some seconds after the
+    transaction was sent, as the network delays them at random; several peers make it sooner. Whales go to standard
+    output, the state of the connections to standard error.
+
+    Examples:
+
+      hft watch --min-btc 100
+
+      hft watch --peer 127.0.0.1:8333 --addresses wallets.csv
+
+      hft watch --network signet --min-btc 0.1 --json | jq .txid
+    """
+    from runner.whale import watch as run
+
+    peers = [_peer(text) for text in peer or ()]
+    table = configuration.load_watch(addresses, network.value) if addresses is not None else None
+    run(
+        network=network.value,
+        peers=peers,
+        min_sat=_btc(min_btc),
+        table=table,
+        json=json,
+        seconds=seconds,
+        out=Console(highlight=False),
+        log=Console(stderr=True, highlight=False),
+    )
+
+
+@_command
+def trade(
+    config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="What to watch, where to trade, how much.")],
+    live: Annotated[bool, typer.Option("--live", help="Send orders, if the file says dry_run = false.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Read and check the file, then stop.")] = False,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="Stop after so long. Default: Ctrl-C.")] = None,
+) -> None:
+    """Runs the rules of a configuration file.
+
+    Orders are sent only if the file says [bold]dry_run = false[/] and [bold]--live[/] is given; otherwise it is a
+    rehearsal: connections, login, signature, everything happens, but the order stays here. Keys come from the
+    environment (HFT_BINANCE_API_KEY, HFT_BINANCE_API_SECRET), never from the file. docs/examples/whale.toml is a
+    configuration to start from.
+
+    Examples:
+
+      hft trade whale.toml --check
+
+      hft trade whale.toml
+
+      hft trade whale.toml --live
+    """
+    from runner.whale import trade as run
+
+    plan = configuration.load(config)
+    console = Console(highlight=False)
+    if check:
+        console.print(
+            f"{config}: good. {len(plan.watch):,} watched scripts, {len(plan.rules)} rules, "
+            f"{len(plan.venues)} venues, {'rehearsal only' if plan.config.dry_run else 'trades with --live'}",
+            soft_wrap=True,
+        )
+        return
+    if live and plan.config.dry_run:
+        raise ConfigError(f"{config}: dry_run: --live was given, but the file says dry_run = true; set it to false")
+    if live:
+        console.print("[bold white on red] LIVE [/] orders will be SENT: dry_run = false and --live")
+    else:
+        reason = "the file says dry_run = true" if plan.config.dry_run else "--live is not given"
+        console.print(f"[bold black on yellow] DRY RUN [/] no order will be sent: {reason}")
+    run(plan, live=live, seconds=seconds, out=console)
+
+
+@_command
+def doctor(
+    json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+) -> None:
+    """What this machine gives: kernel, io_uring, CPU kernels, OpenSSL, clock, cores, limits; and what to change.
+
+    Changes nothing. The exit status is 1 if something will not work, else 0.
+
+    Examples:
+
+      hft doctor
+
+      hft doctor --json | jq '.[] | select(.verdict != "ok")'
+    """
+    from runner.doctor import examine
+
+    findings = examine()
+    if json:
+        rows = [{"name": f.name, "value": f.value, "verdict": f.verdict, "change": f.change} for f in findings]
+        print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
+    else:
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(no_wrap=True)
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        marks = {"ok": "[green]ok[/]", "note": "[yellow]note[/]", "problem": "[bold red]problem[/]"}
+        for finding in findings:
+            text = f"{finding.value}\n[dim]change:[/] {finding.change}" if finding.change else finding.value
+            table.add_row(marks[finding.verdict], finding.name, text)
+        Console(highlight=False).print(table)
+    if any(finding.verdict == "problem" for finding in findings):
+        raise typer.Exit(1)
+
+
+def main() -> None:
+    """Runs the program. Exit status: 0 done, 1 failed, 2 a wrong option or file; errors go to standard error."""
+    try:
+        app(prog_name="hft")
+    except (HftError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2 if isinstance(error, ConfigError) else 1)
+    except KeyboardInterrupt:
+        sys.exit(130)

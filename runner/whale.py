@@ -1,0 +1,118 @@
+"""``hft watch`` and ``hft trade``: an Engine, its events on the screen and in the journal, until Ctrl-C."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from rich.console import Console
+
+from hftcore import Engine, WatchTable
+from hftcore.errors import ConfigError
+from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.venues import Credentials
+from runner.config import Plan, format_btc
+from runner.dashboard import counters, latency_table
+from runner.journal import Journal, describe, to_json
+from runner.peers import find_peers
+from runner.signals import Interrupt
+
+
+def pump(engine: Engine, take: Callable[[Event], None], *, seconds: float | None = None) -> None:
+    """Runs the engine and passes its events on until Ctrl-C, SIGTERM or the end of `seconds`.
+
+    Raises what ended the engine, if it ended by itself.
+    """
+    deadline = None if seconds is None else time.monotonic() + seconds
+    with Interrupt().armed() as interrupt, engine:
+        while not interrupt.happened and engine.running and (deadline is None or time.monotonic() < deadline):
+            event = engine.next_event(0.2)
+            if event is not None:
+                take(event)
+        engine.stop()
+        while (event := engine.next_event(0)) is not None:
+            take(event)
+
+
+def watch(
+    *,
+    network: str,
+    peers: list[tuple[str, int | None]],
+    min_sat: int,
+    table: WatchTable | None,
+    json: bool,
+    seconds: float | None,
+    out: Console,
+    log: Console,
+) -> None:
+    """Prints every transaction with an output of at least min_sat; the state of the connections goes to `log`."""
+    if not peers:
+        with log.status(f"looking for {network} nodes"):
+            peers = [*find_peers(network)]
+    log.print(f"{network}: connecting to {len(peers)} peers; whales from {format_btc(min_sat)} BTC; Ctrl-C to stop")
+    engine = Engine(network=network, watch=table, whale_min_sat=min_sat, deposit_min_sat=min_sat)
+    for host, port in peers:
+        engine.add_peer(host, port)
+
+    def take(event: Event) -> None:
+        if isinstance(event, WhaleEvent):
+            out.print(to_json(event) if json else describe(event), soft_wrap=True, markup=False, highlight=False)
+        elif isinstance(event, PeerEvent):
+            log.print(describe(event), soft_wrap=True)
+
+    pump(engine, take, seconds=seconds)
+    log.print(counters(engine.stats()))
+
+
+def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> None:
+    """Runs a checked configuration. live: orders are sent; else all happens but that."""
+    config = plan.config
+    engine = Engine(
+        network=config.bitcoin.network,
+        watch=plan.watch,
+        mode=config.engine.mode,
+        cpu=config.engine.cpu,
+        backend=config.engine.backend,
+        dry_run=not live,
+        deposit_min_sat=min(rule.min_sat for rule in plan.rules),
+        whale_min_sat=config.bitcoin.whale_sat or 0,
+        risk=plan.risk,
+    )
+    peers = list(plan.peers)
+    if not peers:
+        with out.status(f"looking for {config.bitcoin.network} nodes"):
+            peers = [*find_peers(config.bitcoin.network)]
+    for host, port in peers:
+        engine.add_peer(host, port)
+    for venue in plan.venues:
+        engine.add_venue(venue.venue, _credentials(venue.venue.name, live, out), url=venue.url, ca_file=venue.ca_file)
+    for rule in plan.rules:
+        engine.add_rule(rule)
+    with _journal(plan.journal) as journal:
+
+        def take(event: Event) -> None:
+            if journal is not None:
+                journal.write(event)
+            if isinstance(event, PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent):
+                out.print(describe(event), soft_wrap=True)
+
+        pump(engine, take, seconds=seconds)
+    out.print(counters(engine.stats()))
+    out.print(latency_table(engine.latency(), title="latency, in the engine"))
+
+
+def _credentials(venue: str, live: bool, out: Console) -> Credentials | None:
+    """Keys from the environment. A rehearsal goes without: then the login is not rehearsed."""
+    try:
+        return Credentials.from_env(venue)
+    except ConfigError as error:
+        if live:
+            raise
+        out.print(f"{error}; rehearsing without a login", soft_wrap=True)
+        return None
+
+
+def _journal(path: Path | None) -> contextlib.AbstractContextManager[Journal | None]:
+    return contextlib.nullcontext() if path is None else Journal(path)

@@ -1,0 +1,269 @@
+"""The program's face: help that teaches, errors on standard error with the right exit status, a doctor that runs."""
+
+from __future__ import annotations
+
+import ctypes
+import dataclasses
+import json
+import os
+import re
+import signal
+import struct
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import hftcore
+import runner.doctor
+from hftcore.errors import ConfigError
+from runner import cli, peers
+
+COMMANDS = ("demo", "watch", "trade", "doctor")
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """Runs `hft` in this process: (exit status, standard output, standard error)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["hft", *arguments])
+        status = 0
+        try:
+            cli.main()
+        except SystemExit as end:
+            status = int(end.code or 0)
+        out, err = capsys.readouterr()
+        return status, re.sub(r"\x1b\[[0-9;]*m", "", out), err
+
+    return call
+
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_overview_names_every_command(run: Run) -> None:
+    status, out, _ = run("--help")
+    assert status == 0
+    assert all(re.search(rf"^\W*{command}\b", out, re.MULTILINE) for command in COMMANDS)
+    assert run("-h")[1] == out
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_by_example(run: Run, command: str) -> None:
+    status, out, _ = run(command, "--help")
+    assert status == 0
+    examples = re.findall(rf"^\W*(hft {command}\b.*?)\W*$", out.split("Examples:")[1], re.MULTILINE)
+    assert len(examples) >= 2
+    options = set(re.findall(r"--[a-z][a-z-]+", out.split("Options")[1]))
+    used = {option for line in examples for option in re.findall(r"(?<= )--[a-z][a-z-]+", line)}
+    assert used <= options
+
+
+def test_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.metadata.version", lambda name: f"{name} 1.2.3")
+    assert run("--version")[:2] == (0, "hft hftcore 1.2.3\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("demo", "--min-btc", "lots"), "not an amount"),
+        (("demo", "--min-btc", "5000000000"), "the unit is BTC, not satoshi"),
+        (("demo", "--mode", "fast"), "fast"),
+        (("watch", "--peer", "1:2:3"), "HOST:PORT"),
+        (("watch", "--network", "testnet"), "testnet"),
+        (("watch", "--network", "regtest"), "regtest has no DNS seeds; name a node with --peer HOST:PORT"),
+        (("watch", "--addresses", "none.csv"), "none.csv: No such file"),
+        (("demo", "--addresses", "none.csv"), "none.csv: No such file"),
+        (("demo", "--transactions", "none.bin"), "none.bin: No such file"),
+        (("trade", "none.toml"), "none.toml: no such file; docs/examples/whale.toml"),
+        (("trade",), "CONFIG.toml"),
+        (("dance",), "dance"),
+    ],
+)
+def test_wrong_arguments_are_told_and_exit_2(run: Run, arguments: tuple[str, ...], message: str) -> None:
+    status, out, err = run(*arguments)
+    assert status == 2
+    assert out == ""
+    assert message in re.sub(r"\s*│\s*\n?│?\s*", " ", err)
+
+
+def test_a_broken_transactions_file_is_explained(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "transactions.bin"
+    path.write_bytes(b"\x02\0\0\0\x05\0\0\0hello")
+    status, _, err = run("demo", "--transactions", str(path))
+    assert status == 2
+    assert err.startswith(f"error: {path}: neither a transaction list (")
+    assert "nor a raw block (" in err
+
+
+# ---- trade ----
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    (tmp_path / "wallets.csv").write_text("address,exchange\n1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa,Binance\n")
+    path = tmp_path / "whale.toml"
+    text = (ROOT / "docs/examples/whale.toml").read_text()
+    path.write_text(text.replace("peers = []", 'peers = ["127.0.0.1:1"]'))
+    return path
+
+
+def test_trade_checks_a_file(run: Run, config: Path) -> None:
+    status, out, _ = run("trade", str(config), "--check")
+    assert status == 0
+    assert out == f"{config}: good. 1 watched scripts, 1 rules, 1 venues, rehearsal only\n"
+
+
+def test_trade_needs_both_switches(run: Run, config: Path) -> None:
+    status, _, err = run("trade", str(config), "--live")
+    assert status == 2
+    assert f"{config}: dry_run: --live was given, but the file says dry_run = true" in err
+
+
+def test_trade_takes_keys_from_the_environment_only(run: Run, config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HFT_BINANCE_API_KEY", raising=False)
+    config.write_text(config.read_text().replace("dry_run = true", "dry_run = false"))
+    status, out, err = run("trade", str(config), "--live")
+    assert status == 2
+    assert "LIVE" in out
+    assert "HFT_BINANCE_API_KEY" in err
+
+
+# ---- finding peers ----
+
+
+def test_seeds_are_asked_and_peers_spread(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: object) -> list[object]:
+        if host.startswith("seed.bitcoin"):
+            raise OSError("no such name")
+        addresses = [f"10.0.0.{i}" for i in range(1, 30)] + ["10.1.0.1", "10.2.0.1", "2001:db8::1"]
+        return [(None, None, None, "", (address, port)) for address in addresses]
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    found = peers.find_peers("mainnet", 4)
+    assert {port for _, port in found} == {8333}
+    hosts = [host for host, _ in found]
+    assert {"10.1.0.1", "10.2.0.1", "2001:db8::1"} < set(hosts)
+    assert len(peers.find_peers("mainnet", 8)) == 8
+
+
+def test_no_seed_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(*_: object, **__: object) -> list[object]:
+        raise OSError("no network")
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    with pytest.raises(ConfigError, match=r"none of the 7 DNS seeds of mainnet answered.*--peer"):
+        peers.find_peers("mainnet")
+
+
+def test_slow_seeds_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def resolve(host: str, port: int, **_: object) -> list[object]:
+        if "emzy" not in host:
+            time.sleep(1)
+        return [(None, None, None, "", ("10.0.0.1", port))]
+
+    monkeypatch.setattr("socket.getaddrinfo", resolve)
+    begin = time.monotonic()
+    assert peers.find_peers("mainnet", timeout_s=0.2) == [("10.0.0.1", 8333)]
+    assert time.monotonic() - begin < 0.9
+
+
+# ---- doctor ----
+
+
+def test_doctor_reports_this_machine(run: Run) -> None:
+    status, out, _ = run("doctor")
+    assert status == 0
+    for name in (
+        "kernel",
+        "io_uring",
+        "OpenSSL",
+        "SHA-256 kernel",
+        "clock source",
+        "cores",
+        "open files",
+        "locked memory",
+    ):
+        assert name in out, name
+    status, out, _ = run("doctor", "--json")
+    assert json.loads(out)[0]["name"] == "kernel"
+
+
+def test_doctor_knows_each_way_io_uring_is_denied(monkeypatch: pytest.MonkeyPatch) -> None:
+    def finding(reason: str, switch: str) -> runner.doctor.Finding:
+        monkeypatch.setattr(runner.doctor, "probe", lambda: dataclasses.replace(hftcore.probe(), io_uring=reason))
+        monkeypatch.setattr(runner.doctor, "_read", lambda path: switch if path.endswith("io_uring_disabled") else "")
+        monkeypatch.setattr(os, "geteuid", lambda: 1000)
+        return next(finding for finding in runner.doctor.examine() if finding.name == "io_uring")
+
+    denied = "denied: allow it"
+    assert "seccomp" in finding(denied, "0").change
+    assert "sysctl kernel.io_uring_disabled=0" in finding(denied, "2").change
+    assert "io_uring_group" in finding(denied, "1").change
+    assert finding("this kernel has no io_uring", "").change == "this kernel has no io_uring"
+    assert finding(denied, "0").verdict == "note"
+    assert finding("", "0").verdict == "ok"
+
+
+def test_doctor_explains_the_sha256_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def finding(present: bool) -> runner.doctor.Finding:
+        features = {**hftcore.probe().cpu_features, "sha-ni": present}
+        monkeypatch.setattr(runner.doctor, "probe", lambda: dataclasses.replace(probe, cpu_features=features))
+        return next(finding for finding in runner.doctor.examine() if finding.name == "SHA-256 kernel")
+
+    probe = hftcore.probe()
+    assert finding(True).verdict == "ok"
+    assert finding(False).verdict == "note"
+
+
+def forbid_io_uring() -> None:
+    """A seccomp filter in this process and its children: io_uring_setup fails with EPERM, as in Docker's default."""
+
+    class Filter(ctypes.Structure):
+        _fields_ = (("code", ctypes.c_ushort), ("jt", ctypes.c_ubyte), ("jf", ctypes.c_ubyte), ("k", ctypes.c_uint))
+
+    class Program(ctypes.Structure):
+        _fields_ = (("len", ctypes.c_ushort), ("filter", ctypes.POINTER(Filter)))
+
+    load, jump, ret, io_uring_setup = 0x20, 0x15, 0x06, 425
+    allow, deny = 0x7FFF0000, 0x00050000 | 1  # SECCOMP_RET_ALLOW, SECCOMP_RET_ERRNO with EPERM
+    steps = ((load, 0, 0, 0), (jump, 0, 1, io_uring_setup), (ret, 0, 0, deny), (ret, 0, 0, allow))
+    filters = (Filter * len(steps))(*(Filter(*step) for step in steps))
+    libc = ctypes.CDLL(None, use_errno=True)
+    assert libc.prctl(38, 1, 0, 0, 0) == 0  # PR_SET_NO_NEW_PRIVS
+    assert (
+        libc.prctl(22, 2, ctypes.byref(Program(len(steps), filters)), 0, 0) == 0
+    )  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
+
+
+@pytest.mark.skipif(struct.calcsize("P") != 8, reason="the filter is written for 64-bit system call numbers")
+def test_doctor_under_seccomp() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "runner", "doctor", "--json"],
+        cwd=ROOT, capture_output=True, text=True, check=False, preexec_fn=forbid_io_uring,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    (io_uring,) = [row for row in json.loads(result.stdout) if row["name"] == "io_uring"]
+    assert io_uring["verdict"] == "note"
+    assert io_uring["value"].startswith("denied")
+    assert "seccomp" in io_uring["change"]
+
+
+def test_interrupt_is_a_flag_first_and_an_exception_then() -> None:
+    from runner.signals import Interrupt
+
+    before = signal.getsignal(signal.SIGINT)
+    with Interrupt().armed() as interrupt:
+        assert not interrupt.happened
+        os.kill(os.getpid(), signal.SIGINT)
+        assert interrupt.happened
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is before
