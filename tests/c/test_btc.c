@@ -371,11 +371,14 @@ static void test_commands(void) {
         const char *command;
         int kind;
     } known[] = {
-        {"version", HFT_BTC_MSG_VERSION},       {"verack", HFT_BTC_MSG_VERACK},   {"wtxidrelay", HFT_BTC_MSG_WTXIDRELAY},
-        {"sendaddrv2", HFT_BTC_MSG_SENDADDRV2}, {"ping", HFT_BTC_MSG_PING},       {"pong", HFT_BTC_MSG_PONG},
-        {"inv", HFT_BTC_MSG_INV},               {"getdata", HFT_BTC_MSG_GETDATA}, {"notfound", HFT_BTC_MSG_NOTFOUND},
-        {"tx", HFT_BTC_MSG_TX},                 {"feefilter", HFT_BTC_MSG_FEEFILTER}, {"txx", HFT_BTC_MSG_OTHER},
-        {"in", HFT_BTC_MSG_OTHER},              {"TX", HFT_BTC_MSG_OTHER},        {"abcdefghijkl", HFT_BTC_MSG_OTHER},
+        {"version", HFT_BTC_MSG_VERSION},       {"verack", HFT_BTC_MSG_VERACK},
+        {"wtxidrelay", HFT_BTC_MSG_WTXIDRELAY}, {"sendaddrv2", HFT_BTC_MSG_SENDADDRV2},
+        {"ping", HFT_BTC_MSG_PING},             {"pong", HFT_BTC_MSG_PONG},
+        {"inv", HFT_BTC_MSG_INV},               {"getdata", HFT_BTC_MSG_GETDATA},
+        {"notfound", HFT_BTC_MSG_NOTFOUND},     {"tx", HFT_BTC_MSG_TX},
+        {"feefilter", HFT_BTC_MSG_FEEFILTER},   {"txx", HFT_BTC_MSG_OTHER},
+        {"in", HFT_BTC_MSG_OTHER},              {"TX", HFT_BTC_MSG_OTHER},
+        {"abcdefghijkl", HFT_BTC_MSG_OTHER},
     };
     hft_btc_message msg;
     for (size_t i = 0; i < sizeof known / sizeof known[0]; i++) {

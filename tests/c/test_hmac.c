@@ -31,6 +31,8 @@ static void test_rfc4231(void) {
     memset(key, 0xaa, 131);
     check_mac(key, 131, "Test Using Larger Than Block-Size Key - Hash Key First", 54,
               "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54");
+    /* The longest key that is not hashed first. */
+    check_mac(key, 64, "Hi There", 8, "ebef34e13d0a0fe04593d043bc7a865106db0604211d404c18206d862e5d7852");
     check_mac(NULL, 0, NULL, 0, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
