@@ -190,8 +190,9 @@ static int on_received(hft_conn *conn, int32_t result) {
     conn->recv.tail += (size_t)result;
     conn->bytes_in += (uint64_t)result;
     if (conn->state == HFT_CONN_OPEN) {
-        if (!conn->use_tls) return HFT_CONN_DATA;
-        return hft_conn_pump(conn) == 1 ? HFT_CONN_DATA : (hft_conn_rearm(conn), HFT_CONN_NOTHING);
+        if (!conn->use_tls || hft_conn_pump(conn) == 1) return HFT_CONN_DATA;
+        hft_conn_rearm(conn); /* a part of a record, or one without data */
+        return HFT_CONN_NOTHING;
     }
     int rc = tls_handshake(conn);
     if (rc < 0) {

@@ -82,6 +82,7 @@ typedef struct { /* an order without a final answer */
     uint8_t used, state;
     uint8_t dirty;               /* the event about its state could not be queued yet */
     uint8_t accepted;            /* the venue has taken it */
+    uint8_t ask;                 /* its state must be asked for: events may have been missed */
     uint8_t client_id_len, order_id_len, filled_len, error_class;
     uint16_t rule, venue;
     int32_t code, venue_code;

@@ -108,6 +108,7 @@ static void set_unknown(hft_engine *e, hft_pending *p, const char *text) {
     size_t len = strlen(text);
     memcpy(p->text, text, len + 1);
     p->next_query_ns = e->now_ns;
+    p->ask = 1;
     set_state(e, p, HFT_ORDER_UNKNOWN, NULL);
 }
 
@@ -161,6 +162,7 @@ static void on_error(hft_engine *e, hft_engine_venue *v, hft_pending *p, const h
     p->code = in_doubt && !is_query ? HFT_E_ENGINE_UNKNOWN : 0;
     p->text[copy_text(p->text, sizeof p->text - 1, message)] = '\0';
     p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
+    p->ask = in_doubt && !is_query;
     set_state(e, p, in_doubt && !is_query ? HFT_ORDER_UNKNOWN : HFT_ORDER_REJECTED, NULL);
 }
 
@@ -179,6 +181,7 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
         on_error(e, v, p, values, is_query);
         return;
     }
+    p->ask = 0;
     p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_ORDER_ID]);
     const hft_json_value *status = &values[HFT_REPLY_ORDER_STATUS];
     set_state(e, p, status->ptr != NULL ? state_of(v, status) : HFT_ORDER_ACKNOWLEDGED, &values[HFT_REPLY_FILLED]);
@@ -194,9 +197,15 @@ void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *va
 
 /* ---- time ---- */
 
+/* Orders without an answer become unknown; of those that rest, fills may be missed: all are asked for again. */
 void hft_orders_on_venue_down(hft_engine *e, uint32_t venue) {
-    for (uint32_t i = 0; i < e->config.pending_cap; i++)
-        if (e->pending[i].used && e->pending[i].venue == venue) set_unknown(e, &e->pending[i], "connection lost");
+    for (uint32_t i = 0; i < e->config.pending_cap; i++) {
+        hft_pending *p = &e->pending[i];
+        if (!p->used || p->venue != venue) continue;
+        p->ask = 1;
+        p->next_query_ns = e->now_ns;
+        set_unknown(e, p, "connection lost");
+    }
 }
 
 static void query(hft_engine *e, hft_pending *p) {
@@ -214,7 +223,6 @@ void hft_orders_tick(hft_engine *e) {
         if (p->dirty) report(e, p);
         if (p->state == HFT_ORDER_SENT && e->now_ns - p->sent_ns > e->config.order_timeout_ns)
             set_unknown(e, p, "no answer in time");
-        if (p->state == HFT_ORDER_UNKNOWN && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns)
-            query(e, p);
+        if (p->used && p->ask && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns) query(e, p);
     }
 }

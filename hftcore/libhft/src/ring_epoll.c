@@ -119,13 +119,16 @@ static int epoll_submit(hft_ring *ring) {
     return 0;
 }
 
+/* A send that was never tried gets its one chance here, as with io_uring, which carries operations out in order: a
+ * close frame queued just before the end would be lost otherwise. */
 static int epoll_cancel(hft_ring *ring, uint64_t tag) {
     epoller *e = ring->impl;
     uint32_t index = hft_ring_tag_slot(tag);
     hft_ring_op op = hft_ring_tag_op(tag);
     if (index >= e->n_slots || op >= HFT_RING_OPS || e->slots[index].ops[op].tag != tag) return 0;
+    int result = op == HFT_OP_SEND ? try_once(&e->slots[index], op) : -EAGAIN;
     e->slots[index].ops[op].tag = 0;
-    push_done(e, tag, -ECANCELED);
+    push_done(e, tag, result == -EAGAIN ? -ECANCELED : result);
     return 0;
 }
 
