@@ -1,3 +1,4 @@
+from hftcore.bitcoin cimport WatchTable
 from hftcore.libhft.engine cimport hft_engine, hft_event, hft_venue_config
 from hftcore.libhft.tls cimport hft_tls_context
 
@@ -11,7 +12,7 @@ cdef class TLSContexts:
 cdef class Engine:
     cdef hft_engine *_engine    # NULL once stopped
     cdef object _settings       # what __init__ was given, for __repr__ and conversions
-    cdef object _watch          # keeps the table alive
+    cdef WatchTable _watch      # keeps the table alive
     cdef TLSContexts _tls
     cdef list _peers            # (host, port)
     cdef list _venues           # (Venue, Endpoint, Credentials or None)

@@ -591,10 +591,10 @@ cdef class Engine:
         if c.kind == HFT_EVENT_PEER or c.kind == HFT_EVENT_VENUE:
             return self._convert_link(c)
         if c.kind == HFT_EVENT_DEPOSIT:
-            label = self._watch.labels[c.labels[0]]
+            label = self._watch.label_names[c.labels[0]]
             return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, label, c.output, c.peer)
         if c.kind == HFT_EVENT_WHALE:
-            labels = tuple([self._watch.labels[c.labels[i]] for i in range(c.n_labels)])
+            labels = tuple([self._watch.label_names[c.labels[i]] for i in range(c.n_labels)])
             return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer)
         return self._convert_order(c)
 
