@@ -19,9 +19,9 @@ _OTHER_LINES = 19  # of the live view: heading, counters, latency, borders
 _LATENCY_NAMES = {"total": "bytes in to order out", "reply": "order out to acknowledged"}
 
 
-def latency_table(latency: Mapping[str, Latency], *, title: str | None = None) -> Table:
+def latency_table(latency: Mapping[str, Latency]) -> Table:
     """One line per stage with count, p50, p90, p99, p99.9 and max."""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("stage")
     for name in ("count", "p50", "p90", "p99", "p99.9", "max"):
         table.add_column(name, justify="right")
@@ -34,6 +34,13 @@ def latency_table(latency: Mapping[str, Latency], *, title: str | None = None) -
                 style="bold" if stage == "total" else "",
             )  # fmt: skip
     return table
+
+
+def print_latency(console: Console, latency: Mapping[str, Latency]) -> None:
+    """The latency table under its heading; nothing where no order was made."""
+    if any(row.count for row in latency.values()):
+        console.print("\n[bold]latency, in the engine[/]", highlight=False)
+        console.print(latency_table(latency))
 
 
 def counters(stats: EngineStats) -> Text:

@@ -26,7 +26,7 @@ from hftcore.events import DepositEvent, EngineStats, Event, Latency, OrderEvent
 from hftcore.venues import Credentials, Order
 from hftcore.venues.binance import BINANCE
 from runner.config import format_btc, load_watch
-from runner.dashboard import View, latency_table
+from runner.dashboard import View, print_latency
 from runner.signals import Interrupt
 from runner.sim.address import read_addresses
 from runner.sim.binance import VenueSettings
@@ -340,8 +340,7 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     line("orders acknowledged", f"{stats.orders_acknowledged:,}")
     line("orders filled", f"{stats.orders_filled:,}")
     line("orders rejected", f"{stats.orders_rejected:,} (the simulated exchange turns some down for lack of funds)")
-    console.print()
-    console.print(latency_table(outcome.latency, title="latency, in the engine"))
+    print_latency(console, outcome.latency)
     console.print()
     for note in outcome.notes:
         line("note", note)

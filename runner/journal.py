@@ -46,7 +46,7 @@ def to_dict(event: Event) -> dict[str, Any]:
         if isinstance(value, bytes):
             value = value.hex()
         elif isinstance(value, Exception):
-            value = f"{type(value).__name__}: {value}"
+            value = f"{type(value).__name__}: {reason(value)}"
         if value not in ("", None, ()):
             result[field.name] = value
     return result
@@ -91,8 +91,15 @@ def describe(event: Event) -> Text:
         line.append(f"order    {event.client_id} ").append(event.state, _STYLES.get(event.state, ""))
         line.append(_order_detail(event))
     if isinstance(event, PeerEvent | VenueEvent) and event.error is not None:
-        line.append(f": {event.error}")
+        line.append(f": {reason(event.error)}")
     return line
+
+
+def reason(error: Exception) -> str:
+    """What went wrong, without Python's ornaments: ``Connection refused (connect)``."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
+    return str(error)
 
 
 def _order_detail(event: OrderEvent) -> str:

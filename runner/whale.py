@@ -11,10 +11,10 @@ from rich.console import Console
 
 from hftcore import Engine, WatchTable
 from hftcore.errors import ConfigError
-from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.events import Event, PeerEvent, VenueEvent, WhaleEvent
 from hftcore.venues import Credentials
 from runner.config import Plan, format_btc
-from runner.dashboard import counters, latency_table
+from runner.dashboard import counters, print_latency
 from runner.journal import Journal, describe, to_json
 from runner.peers import find_peers
 from runner.signals import Interrupt
@@ -36,6 +36,11 @@ def pump(engine: Engine, take: Callable[[Event], None], *, seconds: float | None
             take(event)
 
 
+def is_news(event: Event) -> bool:
+    """Whether a line on the screen is due: not for each of the many attempts to connect."""
+    return not (isinstance(event, PeerEvent | VenueEvent) and event.state == "connecting")
+
+
 def watch(
     *,
     network: str,
@@ -51,7 +56,8 @@ def watch(
     if not peers:
         with log.status(f"looking for {network} nodes"):
             peers = [*find_peers(network)]
-    log.print(f"{network}: connecting to {len(peers)} peers; whales from {format_btc(min_sat)} BTC; Ctrl-C to stop")
+    count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
+    log.print(f"{network}: connecting to {count}; whales from {format_btc(min_sat)} BTC; Ctrl-C to stop")
     engine = Engine(network=network, watch=table, whale_min_sat=min_sat, deposit_min_sat=min_sat)
     for host, port in peers:
         engine.add_peer(host, port)
@@ -59,11 +65,11 @@ def watch(
     def take(event: Event) -> None:
         if isinstance(event, WhaleEvent):
             out.print(to_json(event) if json else describe(event), soft_wrap=True, markup=False, highlight=False)
-        elif isinstance(event, PeerEvent):
+        elif isinstance(event, PeerEvent) and is_news(event):
             log.print(describe(event), soft_wrap=True)
 
     pump(engine, take, seconds=seconds)
-    log.print(counters(engine.stats()))
+    log.print(counters(engine.stats()), soft_wrap=True)
 
 
 def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> None:
@@ -95,12 +101,12 @@ def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> Non
         def take(event: Event) -> None:
             if journal is not None:
                 journal.write(event)
-            if isinstance(event, PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent):
+            if is_news(event):
                 out.print(describe(event), soft_wrap=True)
 
         pump(engine, take, seconds=seconds)
-    out.print(counters(engine.stats()))
-    out.print(latency_table(engine.latency(), title="latency, in the engine"))
+    out.print(counters(engine.stats()), soft_wrap=True)
+    print_latency(out, engine.latency())
 
 
 def _credentials(venue: str, live: bool, out: Console) -> Credentials | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -20,7 +21,9 @@ import pytest
 import hftcore
 import runner.doctor
 from hftcore.errors import ConfigError
+from hftcore.events import OrderEvent, PeerEvent, WhaleEvent
 from runner import cli, peers
+from runner.journal import Journal, describe, duration, to_json
 
 COMMANDS = ("demo", "watch", "trade", "doctor")
 ROOT = Path(__file__).resolve().parents[2]
@@ -267,3 +270,54 @@ def test_interrupt_is_a_flag_first_and_an_exception_then() -> None:
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is before
+
+
+# ---- events in words and as data ----
+
+
+def test_events_as_lines_and_json() -> None:
+    moment = 1_700_000_000_123_456_789
+    refused = OSError(errno.ECONNREFUSED, "Connection refused", "connect")
+    lost = PeerEvent(moment, 0, "node.example:8333", "lost", error=refused)
+    assert describe(lost).plain.endswith("peer     node.example:8333 lost: Connection refused (connect)")
+    assert json.loads(to_json(lost)) == {
+        "event": "peer",
+        "time": "2023-11-14T22:13:20.123456789Z",
+        "time_ns": moment,
+        "peer": 0,
+        "address": "node.example:8333",
+        "state": "lost",
+        "protocol_version": 0,
+        "error": "ConnectionRefusedError: Connection refused (connect)",
+    }
+    sent = OrderEvent(
+        moment, "sent", "r", "binance", "h00-ab", "ab" * 32, 150_000_000, "0.01000000", stages={"total": 4_310}
+    )
+    assert describe(sent).plain.endswith("order    h00-ab sent 0.01000000 on binance for 1.50000000 BTC after 4.31 us")
+    rejected = OrderEvent(
+        moment, "rejected", "r", "binance", "h00-ab", "ab" * 32, 1, error_class="funds", text="No [red]."
+    )
+    assert describe(rejected).plain.endswith("order    h00-ab rejected: funds No [red].")
+    whale = WhaleEvent(moment, "ab" * 32, "cd" * 32, 10**10, (), 0)
+    assert describe(whale).plain.endswith("whale    100.00000000 BTC to nobody known  " + "ab" * 32)
+    assert "labels" not in json.loads(to_json(whale))
+
+
+@pytest.mark.parametrize(
+    ("ns", "text"),
+    [
+        (0, "0 ns"), (999, "999 ns"), (4_310, "4.31 us"), (48_100, "48.1 us"), (737_000, "737 us"),
+        (2_060_000, "2.06 ms"), (1_500_000_000, "1.50 s"),
+    ],
+)  # fmt: skip
+def test_durations(ns: int, text: str) -> None:
+    assert duration(ns) == text
+
+
+def test_the_journal_appends_whole_lines(tmp_path: Path) -> None:
+    event = WhaleEvent(1, "ab" * 32, "cd" * 32, 5, ("Binance",), 0)
+    for _ in range(2):
+        with Journal(tmp_path / "journal.jsonl") as journal:
+            journal.write(event)
+    rows = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
+    assert rows == [json.loads(to_json(event))] * 2
