@@ -270,8 +270,8 @@ class Demo:
         """Whether a file has been delivered to its last transaction."""
         if self.options.transactions is None:
             return False
-        report = sim.report()
-        return report.exhausted and report.served == report.added == engine.stats().transactions
+        there = sim.progress()
+        return there.exhausted and there.served == there.added == engine.stats().transactions
 
     def _settle(self, engine: Engine, sim: SimProcess, view: View) -> None:
         """Waits until what is under way has arrived: transactions asked for, answers to orders."""
@@ -284,7 +284,7 @@ class Demo:
                 self._take(event, view)
                 quiet_since = time.monotonic()
                 continue
-            now_served = sim.report().served
+            now_served = sim.progress().served
             if now_served != served or now_served != engine.stats().transactions or self.open_orders:
                 served = now_served
                 quiet_since = time.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import random
 import socket
 import struct
@@ -241,7 +240,7 @@ class _Connection:
         if length > _MESSAGE_MAX:
             raise ProtocolViolationError(f"{name.decode()} of {length} bytes")
         payload = await self.reader.readexactly(length)
-        if hashlib.sha256(hashlib.sha256(payload).digest()).digest()[:4] != header[20:24]:
+        if sha256d(payload)[:4] != header[20:24]:
             raise ProtocolViolationError(f"{name.decode()}: wrong checksum {header[20:24].hex()}")
         return name.decode(), payload
 

@@ -60,19 +60,25 @@ class Places:
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
-    """What happened so far, by the simulators' own account.
-
-    added, served: transactions announced by the network, delivered at least once; exhausted: the file is at its end.
-    largest: txid -> satoshi of the largest output, of every delivered transaction whose largest is at least the
-    threshold; deposits: every payment to a watched script in a delivered transaction.
+class Progress:
+    """How far it is. added, served: transactions announced by the network, delivered at least once; exhausted: the file
+    is at its end.
     """
 
     added: int
     served: int
     exhausted: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What happened so far, by the simulators' own account.
+
+    deposits: every payment to a watched script in a delivered transaction; orders: every order that was received.
+    """
+
+    progress: Progress
     deposits: tuple[Deposit, ...]
-    largest: dict[str, int]
     orders: tuple[ReceivedOrder, ...]
     orders_filled: int
     venue_problems: tuple[str, ...]
@@ -86,7 +92,6 @@ class World:
         self.settings = settings
         self.exhausted = False
         self._deposits: list[Deposit] = []
-        self._largest: dict[str, int] = {}
         capacity = None if settings.transactions else 50_000
         self.mempool = Mempool(
             len(settings.peers), overlap=settings.overlap, seed=settings.seed, capacity=capacity,
@@ -129,14 +134,15 @@ class World:
             self._announcing.cancel()
             self._announcing = None
 
+    def progress(self) -> Progress:
+        """How far it is."""
+        return Progress(self.mempool.added, len(self.mempool.served), self.exhausted)
+
     def report(self) -> Report:
         """What happened so far."""
         return Report(
-            added=self.mempool.added,
-            served=len(self.mempool.served),
-            exhausted=self.exhausted,
+            progress=self.progress(),
             deposits=tuple(self._deposits),
-            largest=dict(self._largest),
             orders=tuple(self.venue.orders) if self.venue else (),
             orders_filled=self.venue.counters.filled if self.venue else 0,
             venue_problems=tuple(self.venue.counters.problems) if self.venue else (),
@@ -158,9 +164,6 @@ class World:
 
     def _on_served(self, tx: Tx) -> None:
         self._deposits.extend(deposits(tx, self.settings.watched))
-        largest = max(output.value for output in tx.outputs)
-        if largest >= self.settings.threshold_sat:
-            self._largest[tx.txid] = largest
 
     async def _flow(self) -> None:
         rate = self.settings.rate
@@ -177,7 +180,7 @@ class World:
             await asyncio.sleep(_TICK_S)
 
 
-Command = Literal["announce", "pause", "report", "stop"]
+Command = Literal["announce", "pause", "progress", "report", "stop"]
 
 
 class SimError(RuntimeError):
@@ -208,6 +211,8 @@ async def _obey(settings: WorldSettings, pipe: Connection) -> None:
                     return
                 if command == "report":
                     pipe.send(world.report())
+                elif command == "progress":
+                    pipe.send(world.progress())
                 else:
                     world.announce(command == "announce")
     except EOFError:
@@ -245,14 +250,22 @@ class SimProcess:
         """Starts or pauses the flow of new transactions."""
         self._pipe.send("announce" if on else "pause")
 
+    def progress(self) -> Progress:
+        """How far it is. Raises SimError if the process is gone."""
+        progress: Progress = self._ask("progress")
+        return progress
+
     def report(self) -> Report:
         """What happened so far. Raises SimError if the process is gone."""
+        report: Report = self._ask("report")
+        return report
+
+    def _ask(self, command: Command) -> Any:
         try:
-            self._pipe.send("report")
+            self._pipe.send(command)
         except BrokenPipeError:
             raise SimError("the simulators ended unexpectedly") from None
-        report: Report = self._receive(timeout_s=10.0)
-        return report
+        return self._receive(timeout_s=10.0)
 
     def close(self) -> None:
         """Ends the process; idempotent."""
