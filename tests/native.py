@@ -14,6 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 import buildconf
 
 BUILD = buildconf.ROOT / "build" / "native"
@@ -29,8 +31,11 @@ ENVIRONMENT = {
 }
 
 
-class CompileError(Exception):
-    """The compiler refused a file; the message is what it printed."""
+class CompileError(pytest.fail.Exception):
+    """The compiler refused a file: a failed test whose message is what it printed, without a traceback."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, pytrace=False)
 
 
 def compile_c(command: Sequence[str]) -> None:
