@@ -40,6 +40,7 @@ class Engine:
         limits: EngineLimits | None = None,
         risk: RiskLimits | None = None,
         user_agent: str = "/hftcore:0.1.0/",
+        rehearse: bool = True,
     ) -> Self: ...
     def add_peer(self, host: str, port: int | None = None) -> int: ...
     def add_venue(

@@ -188,6 +188,7 @@ cdef class Engine:
     cpu: core to pin the reactor to. backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
     dry_run: everything but the sending of orders. deposit_min_sat: least amount to one watched script that is
     reported; whale_min_sat: least single output that is reported, 0 = none. limits, risk: see hftcore.settings.
+    rehearse: keeps the way of an order warm, by building orders that are not sent while transactions are on their way.
 
     Add peers, venues and rules, then start(); all memory is taken then. Use it in a ``with`` block, or call stop().
     Events must be read by one thread or task at a time.
@@ -196,7 +197,7 @@ cdef class Engine:
 
     def __cinit__(self, *, network="mainnet", WatchTable watch=None, mode="sleep", cpu=None, backend="auto",
                   dry_run=True, deposit_min_sat=1, whale_min_sat=0, limits=None, risk=None,
-                  user_agent="/hftcore:0.1.0/"):
+                  user_agent="/hftcore:0.1.0/", rehearse=True):
         cdef hft_engine_config config
         self._engine = NULL
         self._peers = []
@@ -231,6 +232,7 @@ cdef class Engine:
         memset(&config, 0, sizeof(config))
         config.spin = mode == "spin"
         config.dry_run = bool(dry_run)
+        config.no_rehearsal = not rehearse
         config.backend = BACKENDS[backend]
         config.cpu = -1 if cpu is None else cpu
         config.magic = int.from_bytes(bitcoin.NETWORKS[network].magic, "little")

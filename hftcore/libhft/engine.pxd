@@ -46,6 +46,7 @@ cdef extern from "hft/engine.h" nogil:
     ctypedef struct hft_engine_config:
         uint8_t spin
         uint8_t dry_run
+        uint8_t no_rehearsal
         uint8_t backend
         int32_t cpu
         uint32_t magic

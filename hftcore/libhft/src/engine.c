@@ -383,6 +383,14 @@ static void set_now(hft_engine *e, uint64_t tick) {
     if (now_ns > e->now_ns) e->now_ns = now_ns;
 }
 
+/* While a request is on its way there is time: its round trip is longer than a rehearsal. */
+static int rehearse_if_due(hft_engine *e) {
+    if ((!e->rehearsal_due && !e->config.spin) || e->now_ns < e->next_rehearsal_ns || e->config.no_rehearsal) return 0;
+    int rc = hft_ring_submit(&e->ring);
+    if (rc == 0) hft_engine_rehearse(e);
+    return rc;
+}
+
 int hft_engine_run(hft_engine *e) {
     if (!e->opened || e->ring.ops == NULL) return HFT_E_STATE;
     e->now_ns = hft_clock_mono_ns();
@@ -401,6 +409,7 @@ int hft_engine_run(hft_engine *e) {
         }
         HFT_COUNT(e->stats.loops, 1);
         if (e->now_ns >= e->next_tick_ns) tick(e);
+        if ((rc = rehearse_if_due(e)) < 0) break;
         if (!e->stopping && atomic_load_explicit(&e->stop_timeout_ns, memory_order_relaxed) != 0) begin_stop(e);
         if (e->stopping && step_stop(e)) break;
     }

@@ -30,6 +30,8 @@
 #define HFT_CLOCK_SYNC_NS 60000000000u
 #define HFT_QUERY_INTERVAL_NS 1000000000u
 #define HFT_LEAVE_NS 2000000000u   /* a closing handshake may take this long */
+#define HFT_REHEARSAL_NS 1000000u  /* the hot path is rehearsed at most this often */
+#define HFT_REHEARSED_RULES 4      /* at a time, in turn */
 #define HFT_BLOCKS_MAX (HFT_ENGINE_PEERS_MAX * 2 + HFT_ENGINE_VENUES_MAX * 5 + 16)
 #define HFT_STRING_MAX 1024
 
@@ -133,7 +135,9 @@ struct hft_engine {
     uint64_t wake_count;         /* read target of wake_fd */
 
     uint8_t opened, stopping, wake_in_flight;
-    uint64_t stop_deadline_ns, next_tick_ns, next_resync_ns;
+    uint8_t rehearsal_due;       /* transactions were asked for: one of them may be an order soon */
+    uint32_t next_rehearsed;
+    uint64_t stop_deadline_ns, next_tick_ns, next_resync_ns, next_rehearsal_ns;
     uint64_t random_state;       /* for jitter only */
     uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */
     struct { void *memory; size_t size; } blocks[HFT_BLOCKS_MAX]; /* memory taken, to be given back */
@@ -175,6 +179,7 @@ void hft_inventory_tick(hft_engine *e);
 
 /* engine_tx.c */
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message);
+void hft_engine_rehearse(hft_engine *e);
 
 /* engine_venue.c */
 void hft_venue_on_up(hft_engine *e, uint32_t venue);

@@ -41,6 +41,7 @@ static void send_requests(hft_engine *e, uint32_t peer, size_t n) {
     if (hft_peer_request(session, e->request_hashes, n) < 0) return; /* the connection is closing: the entries follow */
     int rc = hft_peer_flush(session);
     if (rc < 0) hft_conn_close(&session->conn, rc, "getdata");
+    e->rehearsal_due = 1;
 }
 
 /* Asks the next announcer that can be asked; gives up where none is left. */

@@ -143,39 +143,70 @@ static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
     return 0;
 }
 
-/* Fills, signs, frames, encrypts and submits. 0 or an error: then nothing has left. */
-static int place(hft_engine *e, hft_engine_rule *rule, transaction *t, const char *client_id, size_t client_id_len) {
+/* Fills, signs and frames; returns the frame, in the session's space, or NULL with the reason in *rc. */
+static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, const char *client_id, size_t client_id_len,
+                            size_t *frame_len, int *rc) {
     hft_wsclient *session = &e->venues[rule->venue].session;
-    hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
+    hft_order_value values[HFT_ORDER_SLOTS_MAX];
     values[rule->client_id_slot].text = client_id;
     values[rule->client_id_slot].text_len = client_id_len;
     values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue);
     if (rule->quantity_slot >= 0) values[rule->quantity_slot].u64 = rule->quantity;
     uint8_t *payload = hft_wsclient_begin(session, rule->order.message_max);
-    if (payload == NULL) return HFT_E_CONN_SEND_FULL;
-    int len = hft_order_fill(&rule->order, payload, rule->order.message_max, values, NULL);
-    if (len < 0) return len;
-    size_t frame_len;
-    const uint8_t *frame = hft_wsclient_frame(session, HFT_WS_OP_TEXT, payload, (size_t)len, &frame_len);
-    if (frame == NULL) return HFT_E_TLS_CONFIG;
+    *rc = HFT_E_CONN_SEND_FULL;
+    if (payload == NULL) return NULL;
+    *rc = hft_order_fill(&rule->order, payload, rule->order.message_max, values, NULL);
+    if (*rc < 0) return NULL;
+    const uint8_t *frame = hft_wsclient_frame(session, HFT_WS_OP_TEXT, payload, (size_t)*rc, frame_len);
+    *rc = frame == NULL ? HFT_E_TLS_CONFIG : 0;
+    return frame;
+}
+
+/* Builds, encrypts and submits. 0 or an error: then nothing has left. */
+static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, const char *client_id, size_t client_id_len) {
+    hft_conn *conn = &e->venues[rule->venue].session.conn;
+    size_t frame_len = 0;
+    int rc = 0;
+    const uint8_t *frame = build(e, rule, client_id, client_id_len, &frame_len, &rc);
+    if (frame == NULL) return rc;
     stamp(e, t, HFT_STAGE_BUILD);
     if (e->config.dry_run) {
         stamp(e, t, HFT_STAGE_ENCRYPT);
         stamp(e, t, HFT_STAGE_SUBMIT);
         return 0;
     }
-    int rc = hft_conn_commit(&session->conn, frame, frame_len);
+    rc = hft_conn_commit(conn, frame, frame_len);
     if (rc < 0) {
-        if (rc != HFT_E_CONN_SEND_FULL) hft_conn_close(&session->conn, rc, session->conn.tls.err.text);
+        if (rc != HFT_E_CONN_SEND_FULL) hft_conn_close(conn, rc, conn->tls.err.text);
         return rc;
     }
     stamp(e, t, HFT_STAGE_ENCRYPT);
     /* From here on the order may reach the venue, so no failure may call it unsent. */
-    rc = hft_conn_flush(&session->conn);
+    rc = hft_conn_flush(conn);
     if (rc == 0) rc = hft_ring_submit(&e->ring);
-    if (rc < 0) hft_conn_close(&session->conn, rc, "send");
+    if (rc < 0) hft_conn_close(conn, rc, "send");
     stamp(e, t, HFT_STAGE_SUBMIT);
     return 0;
+}
+
+/* Walks the way of an order up to the last step, without taking it: code and data that lay idle for some milliseconds
+ * are out of the caches, and the first order would pay for it (tls.h has figures). */
+void hft_engine_rehearse(hft_engine *e) {
+    static const char client_id[] = "rehearsal";
+    for (uint32_t i = 0; i < e->n_rules && i < HFT_REHEARSED_RULES; i++) {
+        const hft_engine_rule *rule = &e->rules[(e->next_rehearsed++) % e->n_rules];
+        const hft_engine_venue *v = &e->venues[rule->venue];
+        size_t frame_len = 0;
+        int rc = 0;
+        uint8_t hashes[2][32];
+        if (!v->link.ready) continue;
+        const uint8_t *frame = build(e, rule, client_id, sizeof client_id - 1, &frame_len, &rc);
+        if (frame == NULL) continue;
+        hft_sha256d_digest2(hashes[0], frame, frame_len / 2, hashes[1], frame, frame_len / 4);
+        if (v->session.conn.use_tls) hft_tls_rehearse(v->config.tls, frame, frame_len);
+    }
+    e->rehearsal_due = 0;
+    e->next_rehearsal_ns = e->now_ns + HFT_REHEARSAL_NS;
 }
 
 static void record_latency(hft_engine *e, const transaction *t, hft_event *event) {

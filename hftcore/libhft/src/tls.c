@@ -1,19 +1,11 @@
-#include "hft/tls.h"
-
-#include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <openssl/x509v3.h>
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-struct hft_tls_context {
-    SSL_CTX *ctx;
-    BIO_METHOD *bio_method;
-    unsigned users; /* the owner and each connection */
-};
+#include "tls_internal.h"
 
 /* ---- a BIO over the connection's own buffers: no memory of its own, so nothing grows ---- */
 
@@ -55,6 +47,7 @@ static long bio_ctrl(BIO *bio, int cmd, long num, void *ptr) {
 
 static void context_release(hft_tls_context *context) {
     if (--context->users != 0) return;
+    hft_tls_rehearsal_close(context->rehearsal);
     SSL_CTX_free(context->ctx);
     BIO_meth_free(context->bio_method);
     free(context);
@@ -107,6 +100,7 @@ int hft_tls_context_open(hft_tls_context **out, const char *ca_file, hft_err *er
         context_release(context);
         return rc;
     }
+    context->rehearsal = hft_tls_rehearsal_open(context->bio_method);
     *out = context;
     return 0;
 }
@@ -147,6 +141,15 @@ void hft_tls_close(hft_tls *tls) {
     memset(tls, 0, sizeof *tls);
 }
 
+void hft_tls_attach(hft_tls *tls, SSL *ssl, BIO *bio) {
+    BIO_set_data(bio, tls);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(ssl, bio, bio);
+    SSL_set_app_data(ssl, tls);
+    SSL_set_connect_state(ssl);
+    tls->ssl = ssl;
+}
+
 int hft_tls_begin(hft_tls *tls) {
     drop_connection(tls);
     tls->in_len = tls->out_len = tls->out_cap = 0;
@@ -160,11 +163,6 @@ int hft_tls_begin(hft_tls *tls) {
         BIO_free(bio);
         return hft_fail(&tls->err, HFT_E_MEMORY, 0, "SSL_new");
     }
-    BIO_set_data(bio, tls);
-    BIO_set_init(bio, 1);
-    SSL_set_bio(ssl, bio, bio);
-    SSL_set_app_data(ssl, tls);
-    SSL_set_connect_state(ssl);
     int ok = 1;
     if (is_ip_address(tls->host)) {
         ok = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), tls->host);
@@ -173,12 +171,10 @@ int hft_tls_begin(hft_tls *tls) {
         ok = SSL_set1_host(ssl, tls->host) && SSL_set_tlsext_host_name(ssl, tls->host);
     }
     if (ok && tls->session != NULL) ok = SSL_set_session(ssl, tls->session);
-    if (!ok) {
-        SSL_free(ssl);
-        return hft_fail(&tls->err, HFT_E_TLS_CONFIG, 0, "host name not usable for TLS");
-    }
-    tls->ssl = ssl;
-    return 0;
+    hft_tls_attach(tls, ssl, bio);
+    if (ok) return 0;
+    drop_connection(tls);
+    return hft_fail(&tls->err, HFT_E_TLS_CONFIG, 0, "host name not usable for TLS");
 }
 
 void hft_tls_feed(hft_tls *tls, const uint8_t *data, size_t len) {

@@ -29,6 +29,7 @@
 typedef struct {
     uint8_t spin;             /* 1: never sleep (one core is used up); 0: block in the kernel */
     uint8_t dry_run;          /* 1: orders are built and signed, not sent */
+    uint8_t no_rehearsal;     /* 1: the hot path is left to go cold between orders; for measuring the difference */
     uint8_t backend;          /* hft_ring_backend */
     int32_t cpu;              /* core to run on, -1 = any */
     uint32_t magic;           /* Bitcoin network */
