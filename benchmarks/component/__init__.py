@@ -1,0 +1,1 @@
+"""Parts of the engine without sockets, beside OpenSSL and Python."""

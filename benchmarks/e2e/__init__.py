@@ -1,0 +1,1 @@
+"""From outside: a harness in C is the Bitcoin peer and the exchange, and times the engine between them."""

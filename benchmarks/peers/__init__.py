@@ -1,0 +1,1 @@
+"""What a user would otherwise write or pick, written as well as we can."""

@@ -1,0 +1,341 @@
+"""The same job as the engine's hot path in Python: bytes of a `tx` message in, TLS record with a signed order out.
+
+Both versions check the message's checksum, find what the outputs pay to watched scripts, compute the txid, drop what
+was seen before, and make the Binance LIMIT order: client id from the txid, timestamp, HMAC-SHA-256, JSON, masked
+WebSocket frame, TLS record.
+
+- ``Idiomatic`` is what one writes first, and readably: struct, a dict of parameters, sorted and joined, hmac.new,
+  orjson, websockets' frame.
+- ``Careful`` is what one writes after profiling: no objects where bytes do, hash states that are copied instead of
+  made, one byte template, the frame's header known beforehand, masks drawn in advance.
+
+`python -m benchmarks.peers.python_path CORE CERT KEY COUNT FOLDER` measures both and writes the samples to FOLDER.
+"""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+import hmac
+import json
+import os
+import ssl
+import struct
+import sys
+import time
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import orjson
+from websockets.frames import Frame, Opcode
+from websockets.speedups import apply_mask
+
+from benchmarks import setting
+
+MAGIC = bytes.fromhex("fabfb5da")  # regtest
+CLIENT_ID_LEN = 28
+TIMESTAMP_LEN = 13  # milliseconds, until the year 2286
+
+
+# ---- transactions and the exchange, for both ----
+
+
+def sha256d(data: bytes) -> bytes:
+    return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def make_message(script: bytes) -> tuple[bytes, str]:
+    """A `tx` message that pays `script`, as common/play.c makes them, and the txid."""
+    body = (
+        b"\1" + os.urandom(32) + b"\1\0\0\0\0\xfd\xff\xff\xff\2"
+        + struct.pack("<QB", 150_000_000, len(script)) + script
+        + struct.pack("<Q", 734_211) + b"\x16\0\x14" + os.urandom(20)
+    )  # fmt: skip
+    witness = b"\2\x47" + os.urandom(71) + b"\x21\2" + os.urandom(32)
+    raw = b"\2\0\0\0\0\1" + body + witness + b"\0\0\0\0"
+    txid = sha256d(b"\2\0\0\0" + body + b"\0\0\0\0")[::-1].hex()
+    return struct.pack("<4s12sI4s", MAGIC, b"tx", len(raw), sha256d(raw)[:4]) + raw, txid
+
+
+class Session:
+    """A TLS 1.3 session in memory, both ends."""
+
+    def __init__(self, cert: Path, key: Path) -> None:
+        server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        server_context.load_cert_chain(cert, key)
+        context = ssl.create_default_context(cafile=str(cert))
+        self._to_server, self._to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.client = context.wrap_bio(self._to_client, self._to_server, server_hostname="localhost")
+        self.outgoing = self._to_server
+        self._server = server_context.wrap_bio(self._to_server, self._to_client, server_side=True)
+        for _ in range(4):
+            for end in (self.client, self._server):
+                try:
+                    end.do_handshake()
+                except ssl.SSLWantReadError:
+                    continue
+        self._records = ssl.MemoryBIO()
+
+    @property
+    def cipher(self) -> str:
+        """What was negotiated."""
+        return " ".join(map(str, self.client.cipher()[:2]))  # type: ignore[index]
+
+    def decrypt(self, record: bytes) -> bytes:
+        """What the exchange reads."""
+        self._to_server.write(record)
+        return self._server.read(65536)
+
+
+def check(frame: bytes, txid: str) -> None:
+    """Raises unless the frame is the order for this transaction, rightly signed."""
+    length = int.from_bytes(frame[2:4], "big")
+    assert frame[:2] == b"\x81\xfe"
+    assert len(frame) == 8 + length
+    text = bytes(byte ^ frame[4 + index % 4] for index, byte in enumerate(frame[8:]))
+    params = json.loads(text)["params"]
+    signature = params.pop("signature")
+    query = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
+    assert params["newClientOrderId"] == f"h00-{txid[:24]}"
+    assert signature == hmac.new(setting.CREDENTIALS.secret, query.encode(), "sha256").hexdigest()
+
+
+# ---- idiomatic ----
+
+
+class Reader:
+    """A cursor over bytes."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.pos = 0
+
+    def take(self, count: int) -> bytes:
+        piece = self.data[self.pos : self.pos + count]
+        if len(piece) != count:
+            raise ValueError("truncated")
+        self.pos += count
+        return piece
+
+    def compact_size(self) -> int:
+        first = self.take(1)[0]
+        if first < 0xFD:
+            return first
+        return int.from_bytes(self.take({0xFD: 2, 0xFE: 4, 0xFF: 8}[first]), "little")
+
+
+class Idiomatic:
+    """Readable Python with the usual libraries."""
+
+    def __init__(self, watched: dict[bytes, str], session: Session) -> None:
+        self.watched = watched
+        self.session = session
+        self.seen: set[str] = set()
+
+    def transaction(self, raw: bytes) -> tuple[str, dict[str, int]]:
+        """The txid, and what is paid to each watched owner."""
+        reader = Reader(raw)
+        version = reader.take(4)
+        segwit = raw[4:6] == b"\0\1"
+        if segwit:
+            reader.take(2)
+        start = reader.pos
+        for _ in range(reader.compact_size()):
+            reader.take(36)
+            reader.take(reader.compact_size())
+            reader.take(4)
+        paid: dict[str, int] = {}
+        n_inputs = raw[start]
+        for _ in range(reader.compact_size()):
+            (value,) = struct.unpack("<Q", reader.take(8))
+            label = self.watched.get(reader.take(reader.compact_size()))
+            if label is not None:
+                paid[label] = paid.get(label, 0) + value
+        end = reader.pos
+        if segwit:
+            for _ in range(n_inputs):
+                for _ in range(reader.compact_size()):
+                    reader.take(reader.compact_size())
+        locktime = reader.take(4)
+        return sha256d(version + raw[start:end] + locktime)[::-1].hex(), paid
+
+    def order_frame(self, client_id: str) -> bytes:
+        """The masked WebSocket frame with the order."""
+        order = setting.ORDER
+        params: dict[str, str | int] = {
+            "apiKey": setting.CREDENTIALS.api_key,
+            "symbol": order.symbol,
+            "side": order.side,
+            "type": order.type,
+            "timeInForce": order.time_in_force,
+            "price": str(order.price),
+            "quantity": order.quantity,
+            "newClientOrderId": client_id,
+            "newOrderRespType": "ACK",
+            "recvWindow": 5000,
+            "timestamp": int(time.time() * 1000),
+        }
+        query = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
+        params["signature"] = hmac.new(setting.CREDENTIALS.secret, query.encode(), hashlib.sha256).hexdigest()
+        payload = orjson.dumps({"id": client_id, "method": "order.place", "params": params})
+        return Frame(Opcode.TEXT, payload).serialize(mask=True)
+
+    def on_message(self, message: bytes) -> bytes | None:
+        """The TLS record that answers a `tx` message, if there is one."""
+        magic, command, length, checksum = struct.unpack_from("<4s12sI4s", message)
+        payload = message[24 : 24 + length]
+        if magic != MAGIC or command.rstrip(b"\0") != b"tx" or sha256d(payload)[:4] != checksum:
+            return None
+        txid, paid = self.transaction(payload)
+        if not paid or txid in self.seen:
+            return None
+        self.seen.add(txid)
+        self.session.client.write(self.order_frame(f"h00-{txid[:24]}"))
+        return self.session.outgoing.read()
+
+
+# ---- careful ----
+
+
+def compact_size(data: bytes, pos: int) -> tuple[int, int]:
+    """The value at pos, and where it ends."""
+    first = data[pos]
+    if first < 0xFD:
+        return first, pos + 1
+    width = {0xFD: 2, 0xFE: 4, 0xFF: 8}[first]
+    return int.from_bytes(data[pos + 1 : pos + 1 + width], "little"), pos + 1 + width
+
+
+class Careful:
+    """The same, with nothing made for every order that could be made once."""
+
+    def __init__(self, watched: dict[bytes, str], session: Session) -> None:
+        self.watched = watched
+        self.write = session.client.write
+        self.read = session.outgoing.read
+        self.seen: set[bytes] = set()
+        self.new_sha256 = hashlib.sha256().copy  # much cheaper than hashlib.sha256(): no lookup of the algorithm
+        order, key = setting.ORDER, setting.CREDENTIALS.api_key
+        self.signed_tail = (
+            b"%b&newOrderRespType=ACK&price=" + f"{order.price}&quantity={order.quantity}&recvWindow=5000"
+            f"&side={order.side}&symbol={order.symbol}&timeInForce={order.time_in_force}&timestamp=".encode()
+            + b"%d&type=" + order.type.encode()
+        )  # fmt: skip
+        prefix = hmac.new(setting.CREDENTIALS.secret, f"apiKey={key}&newClientOrderId=".encode(), hashlib.sha256)
+        self.prefix_copy = prefix.copy
+        self.template = (
+            b'{"id":"%b","method":"order.place","params":{"apiKey":"' + key.encode() + b'","newClientOrderId":"%b",'
+            b'"newOrderRespType":"ACK",'
+            + f'"price":"{order.price}","quantity":"{order.quantity}","recvWindow":5000,"side":"{order.side}",'
+            f'"symbol":"{order.symbol}","timeInForce":"{order.time_in_force}",'.encode()
+            + b'"timestamp":%d,"type":"' + order.type.encode() + b'","signature":"%b"}}'
+        )  # fmt: skip
+        placeholders = len(b"%b%b%d%b")
+        length = len(self.template) - placeholders + 2 * CLIENT_ID_LEN + TIMESTAMP_LEN + 64
+        self.header = b"\x81\xfe" + length.to_bytes(2, "big")
+        self.masks: list[bytes] = []
+
+    def refill(self) -> None:
+        """Draws masks in advance: to be called while idle."""
+        noise = os.urandom(4 * 1024)
+        self.masks += [noise[i : i + 4] for i in range(0, len(noise), 4)]
+
+    def order_frame(self, client_id: bytes) -> bytes:
+        """The masked WebSocket frame with the order."""
+        now_ms = time.time_ns() // 1_000_000
+        mac = self.prefix_copy()
+        mac.update(self.signed_tail % (client_id, now_ms))
+        payload = self.template % (client_id, client_id, now_ms, mac.hexdigest().encode())
+        mask = self.masks.pop()
+        return self.header + mask + apply_mask(payload, mask)
+
+    def on_message(self, message: bytes) -> bytes | None:
+        """The TLS record that answers a `tx` message, if there is one."""
+        if message[:16] != b"\xfa\xbf\xb5\xdatx\0\0\0\0\0\0\0\0\0\0":
+            return None
+        raw = message[24:]
+        inner, outer = self.new_sha256(), self.new_sha256()
+        inner.update(raw)
+        outer.update(inner.digest())
+        if outer.digest()[:4] != message[20:24]:
+            return None
+        start = 6 if raw[4] == 0 else 4
+        n_inputs, pos = compact_size(raw, start)
+        for _ in range(n_inputs):
+            length = raw[pos + 36]
+            if length < 0xFD:
+                pos += 41 + length
+            else:
+                length, pos = compact_size(raw, pos + 36)
+                pos += length + 4
+        n_outputs, pos = compact_size(raw, pos)
+        watched, paid = self.watched, 0
+        for _ in range(n_outputs):
+            length = raw[pos + 8]
+            begin = pos + 9
+            if length >= 0xFD:
+                length, begin = compact_size(raw, pos + 8)
+            if raw[begin : begin + length] in watched:
+                paid += int.from_bytes(raw[pos : pos + 8], "little")
+            pos = begin + length
+        if not paid:
+            return None
+        inner, outer = self.new_sha256(), self.new_sha256()
+        inner.update(raw[:4] + raw[start:pos] + raw[-4:])
+        outer.update(inner.digest())
+        txid = outer.digest()
+        if txid in self.seen:
+            return None
+        self.seen.add(txid)
+        self.write(self.order_frame(b"h00-" + txid[:19:-1].hex().encode()))
+        return self.read()
+
+
+# ---- measuring ----
+
+
+def measure(call: Callable[..., bytes | None], arguments: list[bytes | str]) -> tuple[array[int], list[bytes | None]]:
+    """The time of each call less what reading the clock takes, and the results."""
+    clock = time.perf_counter_ns
+    cost = sorted(-(clock() - clock()) for _ in range(1001))[500]
+    samples, results = array("Q"), []
+    for argument in arguments:
+        before = clock()
+        result = call(argument)
+        samples.append(max(1, clock() - before - cost))
+        results.append(result)
+    return samples, results
+
+
+def main() -> None:
+    core, cert, key, count, folder = sys.argv[1:]
+    os.sched_setaffinity(0, {int(core)})
+    other = {bytes.fromhex("0014") + number.to_bytes(20, "little"): "other" for number in range(setting.WATCHED - 1)}
+    watched = {setting.SCRIPT: setting.LABEL, **other}
+    session = Session(Path(cert), Path(key))
+    print(session.cipher)
+    gc.collect()
+    gc.disable()  # in the peers' favour
+    for name, peer in (("idiomatic", Idiomatic(watched, session)), ("careful", Careful(watched, session))):
+        for warm_up in (True, False):
+            n = 200 if warm_up else int(count)
+            made = [make_message(setting.SCRIPT) for _ in range(n)]
+            if isinstance(peer, Careful):
+                while len(peer.masks) < 2 * n:
+                    peer.refill()
+            whole, records = measure(peer.on_message, [message for message, _ in made])
+            for record, (_, txid) in zip(records, made, strict=True):
+                assert record is not None
+                check(session.decrypt(record), txid)
+            ids = [f"h00-{txid[:24]}" for _, txid in made]
+            part, frames = measure(
+                peer.order_frame, [text.encode() for text in ids] if isinstance(peer, Careful) else list(ids)
+            )
+            check(frames[-1] or b"", made[-1][1])
+        Path(folder, f"{name}.whole").write_bytes(whole.tobytes())
+        Path(folder, f"{name}.part").write_bytes(part.tobytes())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,153 @@
+"""`python -m benchmarks.report [NAMES...]`: runs benchmarks, prints a table, writes benchmarks/results/<name>.json."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import os
+import platform
+import ssl
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+import hftcore
+from benchmarks.component import hot_path, primitives
+from benchmarks.e2e import tick_to_trade
+from benchmarks.samples import Outcome, Side
+from benchmarks.samples import Progress as Report
+
+RESULTS = Path(__file__).resolve().parent / "results"
+
+
+@dataclasses.dataclass(frozen=True)
+class Benchmark:
+    """run(name, quick, progress) does it; about: one line for --list."""
+
+    run: Callable[[str, bool, Report], Outcome]
+    about: str
+
+
+BENCHMARKS = {
+    "tick_to_trade_plain": Benchmark(
+        tick_to_trade.run, "transaction on the peer's socket to order on the venue's, ws://; beside system calls alone"
+    ),
+    "tick_to_trade_tls": Benchmark(tick_to_trade.run, "the same over TLS 1.3"),
+    "tick_to_trade_tls_cold": Benchmark(tick_to_trade.run, "the same, one order every 100 ms"),
+    "hot_path_compute": Benchmark(hot_path.run, "message in, TLS record out, no sockets; beside the same in Python"),
+    "primitives": Benchmark(primitives.run, "hashes, signatures and frames beside OpenSSL, parsing beside bitcoinlib"),
+}
+
+
+def machine() -> dict[str, object]:
+    """What the figures were taken on."""
+    cpu = platform.processor()
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            cpu = line.partition(":")[2].strip()
+            break
+    return {
+        "taken": time.strftime("%Y-%m-%d", time.gmtime()),
+        "cpu": cpu,
+        "cores": len(os.sched_getaffinity(0)),
+        "load_before": round(os.getloadavg()[0], 2),
+        "kernel": platform.release(),
+        "libc": " ".join(platform.libc_ver()),
+        "python": platform.python_version(),
+        "openssl": ssl.OPENSSL_VERSION,
+        "hftcore": dataclasses.asdict(hftcore.build_info()),
+    }
+
+
+def figures(side: Side) -> list[str]:
+    summary = side.summary()
+    small = summary["p50"] < 1000
+    return [f"{summary[key]:,.{1 if small else 0}f}" for key in ("p50", "p99", "p999", "max")]
+
+
+def show(console: Console, name: str, outcome: Outcome) -> None:
+    table = Table(title=f"{name}, ns", title_justify="left")
+    for column in ("", "p50", "p99", "p99.9", "max", "ratio", "target"):
+        table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
+    shown = None
+    for comparison in outcome.comparisons:
+        ratio = float(str(comparison.record()["ratio"]))
+        colour = "" if comparison.target is None else "green" if ratio <= comparison.target else "red"
+        if comparison.ours is not shown:
+            shown = comparison.ours
+            prefix = f"{comparison.name}: " if comparison.name != name else ""
+            table.add_row(f"[bold]{prefix}{shown.name}", *figures(shown))
+        table.add_row(
+            f"  beside {comparison.peer.name}",
+            *figures(comparison.peer),
+            f"[{colour}]{ratio:.3f}[/]" if colour else f"{ratio:.3f}",
+            "" if comparison.target is None else f"{comparison.target:.3f}",
+        )
+    console.print(table)
+    for title, columns, rows in outcome.details:
+        detail = Table(title=title, title_justify="left")
+        for column in columns:
+            detail.add_column(column, justify="left" if column == columns[0] else "right")
+        for row in rows:
+            detail.add_row(*row)
+        console.print(detail)
+
+
+def write(folder: Path, name: str, outcome: Outcome) -> None:
+    records = [comparison.record() for comparison in outcome.comparisons]
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.json").write_text(json.dumps(records, indent=2) + "\n")
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.report",
+        description="Runs benchmarks, each beside its comparison in the same run, prints a table and writes "
+        "benchmarks/results/<name>.json. A ratio below 1 means that ours is faster; only ratios may be compared "
+        "between machines or days. Wants two idle cores: close what else is running.",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="which ones (see --list); all if none is given")
+    parser.add_argument("--quick", action="store_true", help="few iterations: shows that it works, not how fast it is")
+    parser.add_argument("--list", action="store_true", help="what there is, and nothing else")
+    parser.add_argument(
+        "--results", type=Path, default=RESULTS, metavar="DIR", help="where the JSON goes (default: %(default)s)"
+    )
+    options = parser.parse_args(arguments)
+    unknown = [name for name in options.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {unknown[0]!r}; there are: {', '.join(BENCHMARKS)}")
+    return options
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    console = Console()
+    if options.list:
+        for name, benchmark in BENCHMARKS.items():
+            console.print(f"{name:24}{benchmark.about}", highlight=False)
+        return 0
+    described = machine()
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        for name in options.names or BENCHMARKS:
+            task = progress.add_task(name, total=1.0)
+
+            def report(share: float, task: int = task) -> None:
+                progress.update(task, completed=share)
+
+            outcome = BENCHMARKS[name].run(name, options.quick, report)
+            progress.remove_task(task)
+            show(console, name, outcome)
+            write(options.results, name, outcome)
+    (options.results / "machine.json").write_text(json.dumps(described, indent=2) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
