@@ -217,16 +217,37 @@ static int on_sent(hft_conn *conn, int32_t result) {
         buffer_reset(&conn->send);
         return HFT_CONN_SENT;
     }
+    buffer_make_room(&conn->send, conn->send.cap / 2); /* or steady traffic would creep to the end of the buffer */
     int rc = hft_conn_flush(conn);
     if (rc < 0) hft_conn_close(conn, rc, "send");
     return HFT_CONN_NOTHING;
+}
+
+/* A last try for alerts and close frames; a peer that does not read loses them. */
+static void send_last(hft_conn *conn) {
+    if (is_in_flight(conn, HFT_OP_SEND) || conn->send.head == conn->send.tail) return;
+    ssize_t sent = send(conn->fd, conn->send.data + conn->send.head, conn->send.tail - conn->send.head,
+                        MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) conn->bytes_out += (uint64_t)sent;
+    conn->send.head = conn->send.tail;
+}
+
+/* What a send in flight left behind when the connection was told to close goes the same way. */
+static void complete_closing(hft_conn *conn, hft_ring_op op, int32_t result) {
+    if (op != HFT_OP_SEND || result <= 0) return;
+    conn->send.head += (size_t)result;
+    conn->bytes_out += (uint64_t)result;
+    send_last(conn);
 }
 
 int hft_conn_complete(hft_conn *conn, uint64_t tag, int32_t result) {
     if (hft_ring_tag_generation(tag) != conn->generation) return HFT_CONN_NOTHING;
     hft_ring_op op = hft_ring_tag_op(tag);
     set_in_flight(conn, op, 0);
-    if (conn->state == HFT_CONN_CLOSING) return HFT_CONN_NOTHING;
+    if (conn->state == HFT_CONN_CLOSING) {
+        complete_closing(conn, op, result);
+        return HFT_CONN_NOTHING;
+    }
     switch (op) {
     case HFT_OP_CONNECT: return on_connected(conn, result);
     case HFT_OP_RECV: return on_received(conn, result);
@@ -278,10 +299,7 @@ void hft_conn_close(hft_conn *conn, int code, const char *text) {
         (void)hft_tls_shutdown(&conn->tls);
         tls_output_end(conn);
     }
-    /* A last try for alerts and close frames; a peer that does not read loses them. */
-    if (!is_in_flight(conn, HFT_OP_SEND) && conn->send.head != conn->send.tail)
-        (void)!send(conn->fd, conn->send.data + conn->send.head, conn->send.tail - conn->send.head,
-                    MSG_DONTWAIT | MSG_NOSIGNAL);
+    send_last(conn);
     conn->state = HFT_CONN_CLOSING;
     (void)hft_fail(&conn->err, code, 0, text);
     for (hft_ring_op op = HFT_OP_CONNECT; op <= HFT_OP_SEND; op++)
