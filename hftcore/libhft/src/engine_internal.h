@@ -29,6 +29,8 @@
 #define HFT_TICK_NS 10000000u      /* timers are looked at this often */
 #define HFT_CLOCK_SYNC_NS 60000000000u
 #define HFT_QUERY_INTERVAL_NS 1000000000u
+#define HFT_QUERY_DOUBLINGS 5      /* of that interval: 32 s, so that asking never eats up a venue's rate limit */
+#define HFT_ROUND_TRIP_MAX_NS 2000000000u /* a slower answer says too little about the venue's clock */
 #define HFT_LEAVE_NS 2000000000u   /* a closing handshake may take this long */
 #define HFT_REHEARSAL_NS 1000000u  /* the hot path is rehearsed at most this often */
 #define HFT_REHEARSED_RULES 4      /* at a time, in turn */
@@ -42,9 +44,10 @@
 typedef struct {
     hft_address addresses[HFT_ENGINE_ADDRESSES_MAX];
     uint32_t n_addresses, next_address;
-    uint32_t attempts;           /* since it was last ready */
+    uint32_t attempts;           /* since it last stayed ready for as long as the longest delay */
     uint8_t waiting_for_address;
     uint8_t ready;
+    uint64_t ready_since_ns;
     uint64_t retry_at_ns;        /* IDLE: when to try again */
     uint64_t deadline_ns;        /* not ready: when to give up this attempt */
     uint64_t connect_deadline_ns;
@@ -85,6 +88,7 @@ typedef struct { /* an order without a final answer */
     uint8_t dirty;               /* the event about its state could not be queued yet */
     uint8_t accepted;            /* the venue has taken it */
     uint8_t ask;                 /* its state must be asked for: events may have been missed */
+    uint8_t n_queries;           /* since then, for the pause before the next */
     uint8_t client_id_len, order_id_len, filled_len, error_class;
     uint16_t rule, venue;
     int32_t code, venue_code;

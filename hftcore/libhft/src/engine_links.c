@@ -103,8 +103,12 @@ void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready) {
     link->ready = (uint8_t)ready;
     uint64_t *counter = is_peer(e, slot) ? &e->stats.peers_ready_now : &e->stats.venues_ready_now;
     HFT_COUNT(*counter, ready ? 1 : -1);
-    if (!ready) return;
-    link->attempts = 0;
+    if (!ready) {
+        /* Only one that stayed is a success: a server that drops us again and again must not be stormed. */
+        if (e->now_ns - link->ready_since_ns >= e->config.backoff_max_ns) link->attempts = 0;
+        return;
+    }
+    link->ready_since_ns = e->now_ns;
     report(e, slot, HFT_LINK_READY, NULL);
 }
 

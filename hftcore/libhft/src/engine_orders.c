@@ -27,6 +27,19 @@ static hft_pending *find(hft_engine *e, uint32_t venue, const hft_json_value *id
     return NULL;
 }
 
+/* An order is known by our id, or by the venue's: a cancellation by another hand is reported under that one's id. */
+static hft_pending *find_reported(hft_engine *e, uint32_t venue, const hft_json_value *id,
+                                  const hft_json_value *order_id) {
+    hft_pending *found = find(e, venue, id);
+    for (uint32_t i = 0; i < e->config.pending_cap && found == NULL && order_id->ptr != NULL; i++) {
+        hft_pending *p = &e->pending[i];
+        if (p->used && p->venue == venue && p->order_id_len != 0 && p->order_id_len == order_id->len &&
+            memcmp(p->order_id, order_id->ptr, order_id->len) == 0)
+            found = p;
+    }
+    return found;
+}
+
 static int is_final(uint8_t state) {
     return state == HFT_ORDER_FILLED || state == HFT_ORDER_CANCELED || state == HFT_ORDER_REJECTED;
 }
@@ -101,14 +114,19 @@ static void set_state(hft_engine *e, hft_pending *p, uint8_t state, const hft_js
     report(e, p);
 }
 
+static void ask_now(const hft_engine *e, hft_pending *p) {
+    p->ask = 1;
+    p->n_queries = 0;
+    p->next_query_ns = e->now_ns;
+}
+
 static void set_unknown(hft_engine *e, hft_pending *p, const char *text) {
     if (p->state != HFT_ORDER_SENT) return;
     p->code = HFT_E_ENGINE_UNKNOWN;
     p->error_class = HFT_ERROR_OUTCOME_UNKNOWN;
     size_t len = strlen(text);
     memcpy(p->text, text, len + 1);
-    p->next_query_ns = e->now_ns;
-    p->ask = 1;
+    ask_now(e, p);
     set_state(e, p, HFT_ORDER_UNKNOWN, NULL);
 }
 
@@ -153,9 +171,11 @@ static void on_error(hft_engine *e, hft_engine_venue *v, hft_pending *p, const h
     int in_doubt = class == HFT_ERROR_OUTCOME_UNKNOWN ||
                    (class == HFT_ERROR_OTHER && open_from != 0 && integer_of(&values[HFT_REPLY_STATUS]) >= open_from);
     if (is_query) {
+        if (class != HFT_ERROR_UNKNOWN_ORDER) return; /* asked again */
+        /* The venue has confirmed this one: the question was overtaken, or the order has left its records since. */
+        if (p->state != HFT_ORDER_UNKNOWN) p->ask = 0;
         /* "No such order" is believed only once the venue can no longer be working on it. */
-        int gone = class == HFT_ERROR_UNKNOWN_ORDER && e->now_ns - p->sent_ns > e->config.order_timeout_ns;
-        if (!gone) return;
+        if (!p->ask || e->now_ns - p->sent_ns <= e->config.order_timeout_ns) return;
     }
     p->venue_code = (int32_t)code;
     p->error_class = class;
@@ -163,7 +183,14 @@ static void on_error(hft_engine *e, hft_engine_venue *v, hft_pending *p, const h
     p->text[copy_text(p->text, sizeof p->text - 1, message)] = '\0';
     p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
     p->ask = in_doubt && !is_query;
+    p->n_queries = 0;
     set_state(e, p, in_doubt && !is_query ? HFT_ORDER_UNKNOWN : HFT_ORDER_REJECTED, NULL);
+}
+
+/* Venues without a status in their replies tell a failure by its code alone. */
+static int is_failure(const hft_json_value *values) {
+    const hft_json_value *status = &values[HFT_REPLY_STATUS];
+    return status->ptr != NULL ? integer_of(status) != STATUS_OK : values[HFT_REPLY_ERROR_CODE].ptr != NULL;
 }
 
 void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *values, int is_query) {
@@ -177,7 +204,7 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
     if (p == NULL) return; /* an order of another program, or one that is settled */
     if (!is_query && p->state == HFT_ORDER_SENT)
         hft_hist_record(&e->latency[HFT_LATENCY_REPLY], e->now_ns - p->sent_ns);
-    if (values[HFT_REPLY_STATUS].ptr != NULL && integer_of(&values[HFT_REPLY_STATUS]) != STATUS_OK) {
+    if (is_failure(values)) {
         on_error(e, v, p, values, is_query);
         return;
     }
@@ -188,7 +215,7 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
 }
 
 void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *values) {
-    hft_pending *p = find(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID]);
+    hft_pending *p = find_reported(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID], &values[HFT_REPLY_EVENT_ORDER_ID]);
     if (p == NULL) return;
     p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_EVENT_ORDER_ID]);
     set_state(e, p, state_of(&e->venues[venue], &values[HFT_REPLY_EVENT_ORDER_STATUS]),
@@ -202,15 +229,15 @@ void hft_orders_on_venue_down(hft_engine *e, uint32_t venue) {
     for (uint32_t i = 0; i < e->config.pending_cap; i++) {
         hft_pending *p = &e->pending[i];
         if (!p->used || p->venue != venue) continue;
-        p->ask = 1;
-        p->next_query_ns = e->now_ns;
+        ask_now(e, p);
         set_unknown(e, p, "connection lost");
     }
 }
 
 static void query(hft_engine *e, hft_pending *p) {
     const hft_engine_rule *rule = &e->rules[p->rule];
-    p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
+    p->next_query_ns = e->now_ns + (HFT_QUERY_INTERVAL_NS << p->n_queries);
+    if (p->n_queries < HFT_QUERY_DOUBLINGS) p->n_queries++;
     (void)!hft_venue_send(e, p->venue, &rule->query, rule->query_client_id_slot, rule->query_timestamp_slot,
                           p->client_id, p->client_id_len);
 }

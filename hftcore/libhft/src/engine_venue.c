@@ -73,6 +73,10 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
     }
     v->time_round_trip_ns = e->now_ns - v->time_sent_ns;
     v->time_sent_ns = 0;
+    if (v->time_round_trip_ns > HFT_ROUND_TRIP_MAX_NS) {
+        ask_time(e, venue);
+        return;
+    }
     /* The server read its clock about half a round trip ago and cut it to whole units. */
     uint64_t server_ns = units * v->config.server_time_unit_ns + v->config.server_time_unit_ns / 2;
     v->clock_offset_ns = (int64_t)(server_ns + v->time_round_trip_ns / 2 - hft_engine_wall_ns(e));
