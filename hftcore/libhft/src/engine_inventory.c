@@ -76,10 +76,11 @@ hft_inventory_entry *hft_inventory_remember(hft_engine *e, const uint8_t hash[32
 /* 1 = the caller requests it of this peer. */
 static int on_announcement(hft_engine *e, uint32_t peer, const uint8_t *hash) {
     hft_inventory_entry *entry = hft_inventory_find(&e->inventory, hash);
-    if (entry == NULL) entry = hft_inventory_remember(e, hash);
-    if (entry->state == HFT_INVENTORY_RECEIVED) return 0;
-    if (entry->state == HFT_INVENTORY_STALE) {
+    if (entry != NULL && entry->state == HFT_INVENTORY_RECEIVED) return 0;
+    if (entry == NULL || entry->state == HFT_INVENTORY_STALE) {
+        /* Looked at before anything is remembered: a flood must not push out what other peers announced. */
         if (e->peers[peer].announced_open >= HFT_ANNOUNCED_MAX) return 0;
+        if (entry == NULL) entry = hft_inventory_remember(e, hash);
         entry->first = (uint8_t)peer;
         e->peers[peer].announced_open++;
         hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_WANTED);
