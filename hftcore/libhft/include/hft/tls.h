@@ -10,8 +10,8 @@
 #include "hft/status.h"
 
 #define HFT_TLS_HOST_MAX 255
-/* Room one write of len bytes may take, for len <= 16384: header, padding-free record, tag. */
-#define HFT_TLS_RECORD_OVERHEAD 64
+/* Room one write of len <= 16384 bytes may take besides them: TLS 1.2 in CBC mode with SHA-384 needs most, 85. */
+#define HFT_TLS_RECORD_OVERHEAD 128
 /* Room the handshake, alerts and close_notify may take in the output. */
 #define HFT_TLS_HANDSHAKE_ROOM 8192
 
