@@ -23,7 +23,7 @@ cdef class Engine:
     cdef object _put_lock       # resolvers put addresses one at a time
     cdef object _thread
     cdef object _resolver
-    cdef object _pool
+    cdef set _resolving         # slots whose names are being resolved
     cdef object _started        # set when the reactor has opened, or failed to
     cdef object _failure        # exception that ended the reactor
     cdef object _finished       # set when the reactor thread is over

@@ -5,16 +5,18 @@ This module prepares it (templates, rules, labels, names to addresses) and turns
 """
 
 import asyncio
+import atexit
 import difflib
 import hashlib
 import hmac
+import ipaddress
 import os
 import select
+import signal
 import threading
 import time
 from base64 import b64encode
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 import cython
 
@@ -157,6 +159,7 @@ def self_test(template, credentials, values):
 
 
 @cython.final
+@cython.no_gc_clear
 cdef class TLSContexts:
     """TLS contexts by CA file, kept as long as an engine lives."""
 
@@ -205,13 +208,14 @@ cdef class Engine:
         self._rules = []
         self._rule_scales = []
         self._backlog = deque()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal's handler may stop the engine that its own thread waits for
         self._put_lock = threading.Lock()
         self._started = threading.Event()
         self._finished = threading.Event()
         self._ready = set()
         self._errors = {}
         self._waiters = set()
+        self._resolving = set()
         self._tls = TLSContexts()
         if network not in bitcoin.NETWORKS:
             raise ConfigError(f"network {network!r}: one of {', '.join(bitcoin.NETWORKS)}")
@@ -420,7 +424,7 @@ cdef class Engine:
             hft_engine_free(self._engine)
             self._engine = NULL
             raise failure
-        self._pool = ThreadPoolExecutor(4, thread_name_prefix="hft-resolver")
+        atexit.register(self.stop)  # the reactor must not outlive OpenSSL, which ends with the process
         self._resolver = threading.Thread(target=self._resolve_loop, name="hft-resolver", daemon=True)
         self._resolver.start()
 
@@ -428,6 +432,7 @@ cdef class Engine:
         """The reactor thread: everything in it happens without the GIL."""
         cdef hft_err err
         cdef int rc
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())  # they are for the threads that run Python
         memset(&err, 0, sizeof(err))
         with nogil:
             rc = hft_engine_open(self._engine, &err)
@@ -446,7 +451,8 @@ cdef class Engine:
         os.eventfd_write(hft_engine_resolve_fd(self._engine), 1)
 
     def _resolve_loop(self):
-        """Hands names that the reactor wants resolved to the pool."""
+        """Sees to the names that the reactor wants resolved."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
         fd = hft_engine_resolve_fd(self._engine)
         poll = select.poll()
         poll.register(fd, select.POLLIN)
@@ -460,18 +466,31 @@ cdef class Engine:
                 slot = hft_engine_next_resolve(self._engine)
                 if slot < 0:
                     break
-                self._pool.submit(self._resolve_slot, slot)
+                self._resolve_slot(slot)
 
     def _resolve_slot(self, slot):
+        """Resolves a slot's host, in a thread of its own where that may take long: nothing waits for the slowest."""
         if slot < HFT_ENGINE_PEERS_MAX:
             host, port = self._peers[slot]
         else:
             endpoint = self._venues[slot - HFT_ENGINE_PEERS_MAX][1]
             host, port = endpoint.host, endpoint.port
         try:
+            ipaddress.ip_address(host)
+        except ValueError:
+            if slot not in self._resolving:
+                self._resolving.add(slot)
+                threading.Thread(target=self._resolve_name, args=(slot, host, port), name=f"hft-resolve-{host}",
+                                 daemon=True).start()
+        else:
+            self._resolve_name(slot, host, port)
+
+    def _resolve_name(self, slot, host, port):
+        try:
             found = [(*address, port) for address in resolve(host, port)]
         except (OSError, UnicodeError):
             found = []
+        self._resolving.discard(slot)
         with self._put_lock:
             self._put_addresses(slot, found)
 
@@ -493,19 +512,23 @@ cdef class Engine:
         """Ends cleanly: answers to orders are awaited for half of timeout_s, close frames sent, sockets closed.
 
         Events not yet read stay readable, and so do stats() and latency(). Idempotent. Raises what ended the reactor
-        early, if something did.
+        early, if something did. A running engine that nobody refers to any more runs on; it is stopped when the program
+        ends.
         """
         if self._engine == NULL:
             return
         if self._thread is not None:
             hft_engine_stop(self._engine, max(1, int(timeout_s * 1e9)))
             self._thread.join()
-            self._resolver.join()
-            self._pool.shutdown(wait=False, cancel_futures=True)
+            if self._resolver is not None:  # None: start() was interrupted
+                self._resolver.join()
         self._finished.set()
+        atexit.unregister(self.stop)
         for loop, future in list(self._waiters):
             loop.call_soon_threadsafe(lambda waiter=future: waiter.done() or waiter.set_result(None))
         with self._lock, self._put_lock:
+            if self._engine == NULL:  # another thread was faster
+                return
             while (event := self._take()) is not None:
                 self._backlog.append(event)
             self._final_backend = self.backend
@@ -567,6 +590,7 @@ cdef class Engine:
                                c.round_trip_ns, error)
         if state == "ready":
             self._ready.add(link)
+            self._errors.pop(link, None)
         else:
             self._ready.discard(link)
         if error is not None:
@@ -635,6 +659,8 @@ cdef class Engine:
                 self._clear_wake()
 
     def _clear_wake(self):
+        if self._engine == NULL:
+            return
         try:
             os.eventfd_read(hft_engine_event_fd(self._engine))
         except BlockingIOError:
@@ -646,7 +672,10 @@ cdef class Engine:
         with self._lock:
             if self._backlog:
                 return self._backlog.popleft()
-            return self._poll(deadline)
+            event = self._poll(deadline)
+            if event is None and self._backlog:  # stopped meanwhile by a signal's handler
+                return self._backlog.popleft()
+            return event
 
     def __iter__(self):
         return self
@@ -682,8 +711,7 @@ cdef class Engine:
         finally:
             self._waiters.discard(waiter)
             loop.remove_reader(fd)
-            if self._engine != NULL:
-                self._clear_wake()
+            self._clear_wake()
 
     def wait_ready(self, timeout_s=10.0, *, peers=None):
         """Returns once all venues, and `peers` Bitcoin peers (default: all), are ready.
@@ -701,7 +729,8 @@ cdef class Engine:
                 if ready_peers >= wanted_peers and len(self._ready) - ready_peers == len(self._venues):
                     return
                 for link, error in self._errors.items():
-                    if link not in self._ready and isinstance(error, (TLSError, VenueError)):
+                    if link not in self._ready and isinstance(error, (TLSError, VenueError)) \
+                            and error.name != "HFT_E_TLS_TRUNCATED":
                         raise error
                 event = self._poll(deadline)
                 if event is None:
