@@ -81,8 +81,9 @@ class WhaleEvent:
 class OrderEvent:
     """An order's life. Exactly one of sent, dry_run or refused begins it.
 
-    client_id: derived from the rule and the txid, so the same signal can never order twice.
-    reason: refused, rejected, unknown: the error's name; text: in words. error_class: see hftcore.venues.ErrorClass.
+    client_id: derived from the rule's number and the txid, so the same signal can never order twice.
+    reason: refused, unknown: the error's name. error_class, code, text: rejected: what the venue said; see
+    hftcore.venues.ErrorClass.
     filled: cumulative filled quantity as the venue writes it. stages: ns per stage since the bytes arrived (sent and
     dry_run only), keys as STAGES, plus "total". reply_ns: acknowledged, filled...: time since the order was sent.
     """

@@ -27,7 +27,8 @@ def _require(condition: bool, message: str) -> None:
 class Rule:
     """When to send which order.
 
-    name: 1 to 24 of ``[A-Za-z0-9_-]``, unique; part of what the client order id is derived from.
+    name: 1 to 24 of ``[A-Za-z0-9_-]``, unique. The client order id is derived from the rule's number, in the order in
+    which rules were added, and the txid.
     venue: name of a venue added to the engine.
     order: what is sent.
     labels: the watched owners that count, None = every watched script.

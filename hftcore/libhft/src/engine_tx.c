@@ -163,7 +163,8 @@ static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, const ch
 }
 
 /* Builds, encrypts and submits. 0 or an error: then nothing has left. */
-static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, const char *client_id, size_t client_id_len) {
+static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, const char *client_id,
+                 size_t client_id_len) {
     hft_conn *conn = &e->venues[rule->venue].session.conn;
     size_t frame_len = 0;
     int rc = 0;

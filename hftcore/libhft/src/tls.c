@@ -62,6 +62,16 @@ static int on_new_session(SSL *ssl, SSL_SESSION *session) {
     return 1; /* the reference is ours now */
 }
 
+/* Notes which certificate failed: after a failure OpenSSL no longer tells. */
+static int on_verify(int ok, X509_STORE_CTX *store) {
+    SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
+    hft_tls *tls = ssl != NULL ? SSL_get_app_data(ssl) : NULL;
+    X509 *cert = X509_STORE_CTX_get_current_cert(store);
+    if (!ok && tls != NULL && cert != NULL)
+        X509_NAME_oneline(X509_get_subject_name(cert), tls->refused_subject, sizeof tls->refused_subject);
+    return ok;
+}
+
 static int load_trust(SSL_CTX *ctx, const char *ca_file, hft_err *err) {
     if (ca_file == NULL) {
         if (SSL_CTX_set_default_verify_paths(ctx) == 1) return 0;
@@ -89,7 +99,7 @@ int hft_tls_context_open(hft_tls_context **out, const char *ca_file, hft_err *er
     BIO_meth_set_ctrl(context->bio_method, bio_ctrl);
     SSL_CTX *ctx = context->ctx;
     SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION);
-    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, on_verify);
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
     /* Records come whole from a fixed buffer: a partial or moved write cannot happen, but must not be an error. */
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
@@ -154,6 +164,7 @@ int hft_tls_begin(hft_tls *tls) {
     drop_connection(tls);
     tls->in_len = tls->out_len = tls->out_cap = 0;
     tls->out_full = tls->resumed = tls->peer_closed = 0;
+    tls->refused_subject[0] = '\0';
     tls->err.code = 0;
     ERR_clear_error();
     SSL *ssl = SSL_new(tls->context->ctx);
@@ -204,13 +215,10 @@ static int verify_code(long verify) {
     }
 }
 
-/* Says what was wrong with which certificate: the leaf's subject is what a user can recognise. */
 static int fail_verify(hft_tls *tls, long verify) {
-    char subject[64] = "no certificate", text[128];
-    X509 *cert = SSL_get1_peer_certificate(tls->ssl);
-    if (cert != NULL) X509_NAME_oneline(X509_get_subject_name(cert), subject, sizeof subject);
-    X509_free(cert);
-    snprintf(text, sizeof text, "%.40s presented %.50s: %s", tls->host, subject, X509_verify_cert_error_string(verify));
+    char text[128];
+    const char *subject = tls->refused_subject[0] != '\0' ? tls->refused_subject : "no certificate";
+    snprintf(text, sizeof text, "%.40s presented %.44s: %s", tls->host, subject, X509_verify_cert_error_string(verify));
     return hft_fail(&tls->err, verify_code(verify), 0, text);
 }
 

@@ -14,6 +14,7 @@
 #define HFT_TLS_RECORD_OVERHEAD 128
 /* Room the handshake, alerts and close_notify may take in the output. */
 #define HFT_TLS_HANDSHAKE_ROOM 8192
+#define HFT_TLS_REHEARSAL_MAX 2048 /* bytes of a rehearsed record */
 
 typedef struct hft_tls_context hft_tls_context; /* trust and options; shared by connections of one thread */
 
@@ -36,6 +37,7 @@ typedef struct {
     uint8_t out_full;    /* a record did not fit */
     uint8_t resumed;     /* this connection's handshake resumed a session */
     uint8_t peer_closed; /* close_notify was received */
+    char refused_subject[64]; /* of the certificate that failed verification */
     hft_err err;
 } hft_tls;
 
@@ -60,9 +62,8 @@ HFT_NODISCARD int hft_tls_handshake(hft_tls *tls);
 HFT_NODISCARD int hft_tls_read(hft_tls *tls, uint8_t *data, size_t cap);
 /* Encrypts all of data (1..16384 bytes) into the output as one record. 0, HFT_E_CONN_SEND_FULL, HFT_E_TLS_*. */
 HFT_NODISCARD int hft_tls_write(hft_tls *tls, const uint8_t *data, size_t len);
-/* Runs the code of hft_tls_write over data on a session of the context that leads nowhere: after a few idle milliseconds
- * a first record costs tens of microseconds, and one just after a rehearsal a few hundred nanoseconds more than usual. */
-#define HFT_TLS_REHEARSAL_MAX 2048
+/* Runs the code of hft_tls_write over data on a session of the context that leads nowhere: after some idle milliseconds
+ * a first record costs tens of microseconds, and one just after a rehearsal only little more than usual. */
 void hft_tls_rehearse(hft_tls_context *context, const uint8_t *data, size_t len);
 /* Puts close_notify. 0 or an error that may be ignored: the connection is ending anyway. */
 int hft_tls_shutdown(hft_tls *tls);
