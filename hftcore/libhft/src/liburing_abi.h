@@ -11,6 +11,18 @@
 #include <stdalign.h>
 #include <sys/socket.h>
 
+/* Flags newer than some distributions' kernel headers (Ubuntu 22.04: Linux 5.15); the running kernel decides. */
+#ifndef IORING_SETUP_COOP_TASKRUN
+#define IORING_SETUP_COOP_TASKRUN (1U << 8)
+#define IORING_SETUP_TASKRUN_FLAG (1U << 9)
+#endif
+#ifndef IORING_SETUP_SINGLE_ISSUER
+#define IORING_SETUP_SINGLE_ISSUER (1U << 12)
+#endif
+#ifndef IORING_SETUP_DEFER_TASKRUN
+#define IORING_SETUP_DEFER_TASKRUN (1U << 13)
+#endif
+
 struct io_uring {
     alignas(64) unsigned char opaque[512];
 };
