@@ -143,6 +143,9 @@ static int take_tables(hft_engine *e) {
     uint64_t keys[4];
     if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
     e->random_state = keys[3] | 1;
+    e->deposit_floor_sat = e->config.deposit_min_sat;
+    for (uint32_t i = 0; i < e->n_rules; i++)
+        if (e->rules[i].min_sat < e->deposit_floor_sat) e->deposit_floor_sat = e->rules[i].min_sat;
     size_t n_entries = e->config.watch->n_entries;
     e->deposit_sums = take(e, n_entries * sizeof *e->deposit_sums);
     e->deposits = take(e, n_entries * sizeof *e->deposits);

@@ -116,6 +116,7 @@ struct hft_engine {
     uint32_t in_flight;          /* requests to all peers; the inventory's other open entries wait to be asked for */
     uint64_t reaped_tick;        /* when the completion at hand was reaped */
     uint64_t now_ns;             /* monotonic, of this turn of the loop */
+    uint64_t deposit_floor_sat;  /* least that is to be reported or that a rule acts on */
     uint64_t *deposit_sums;      /* by watch entry, zero between transactions */
     hft_deposit *deposits;       /* of the transaction at hand */
     uint32_t n_deposits;

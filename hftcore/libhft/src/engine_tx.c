@@ -41,7 +41,7 @@ static void scan_outputs(hft_engine *e, transaction *t) {
         hft_deposit deposit = e->deposits[i];
         deposit.amount_sat = e->deposit_sums[deposit.entry];
         e->deposit_sums[deposit.entry] = 0;
-        if (deposit.amount_sat >= e->config.deposit_min_sat) e->deposits[kept++] = deposit;
+        if (deposit.amount_sat >= e->deposit_floor_sat) e->deposits[kept++] = deposit;
     }
     e->n_deposits = kept;
 }
@@ -294,6 +294,7 @@ static void report_whale(hft_engine *e, const transaction *t) {
 
 static void report_deposits(hft_engine *e, const transaction *t) {
     for (uint32_t i = 0; i < e->n_deposits; i++) {
+        if (e->deposits[i].amount_sat < e->config.deposit_min_sat) continue; /* of interest to a rule alone */
         HFT_COUNT(e->stats.deposits, 1);
         hft_event *event = begin_report(e, HFT_EVENT_DEPOSIT, t);
         if (event == NULL) continue;
