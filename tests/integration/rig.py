@@ -158,6 +158,8 @@ def reset(sock: socket.socket) -> None:
 class PeerLink:
     """One accepted connection of a Bitcoin peer that the test plays."""
 
+    magic = MAGIC
+
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
         self.version_payload = b""
@@ -175,7 +177,7 @@ class PeerLink:
     def receive(self) -> tuple[str, bytes]:
         """The next message; its magic and checksum must be right."""
         header = self._exactly(24)
-        assert header[:4] == MAGIC
+        assert header[:4] == self.magic
         payload = self._exactly(struct.unpack_from("<I", header, 16)[0])
         assert header[20:] == sha256d(payload)[:4]
         return header[4:16].rstrip(b"\0").decode(), payload
@@ -188,7 +190,7 @@ class PeerLink:
         return got[1]
 
     def send(self, command: str, payload: bytes = b"") -> None:
-        self.sock.sendall(message(command, payload))
+        self.sock.sendall(message(command, payload, magic=self.magic))
 
     @staticmethod
     def version(protocol: int = 70016, services: int = 9, nonce: bytes = b"peernonc") -> bytes:
