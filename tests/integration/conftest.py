@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,6 +100,8 @@ def stage(backend: str, trust: rig.Trust) -> Iterator[Stage]:
     place = Stage(backend, trust)
     yield place
     place.close()
+    del place
+    gc.collect()  # the servers' own: selectors that only their end closes
     rig.wait_until(lambda: not {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("hft")})
     assert not rig.open_fds() - fds
 

@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import pytest
 from websockets.frames import Close, Frame, Opcode
@@ -389,6 +389,12 @@ class VenueListener(Listener):
 # ---- engines ----
 
 
+class HasUrl(Protocol):
+    """A venue of any make."""
+
+    def url(self, host: str = "localhost") -> str: ...
+
+
 class Trust:
     """A certificate authority, its PEM file, and a server context."""
 
@@ -410,7 +416,7 @@ def rule(name: str = "deposit", **changes: Any) -> Rule:
 def engine_for(
     *,
     peers: Sequence[Listener] = (),
-    venue: VenueListener | None = None,
+    venue: HasUrl | None = None,
     ca_file: Path | None = None,
     rules: Sequence[Rule] = (),
     limits: dict[str, int] | None = None,
