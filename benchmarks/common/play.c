@@ -230,8 +230,8 @@ static void check_order(const play_venue *venue, const char *text) {
         }
         if (strcmp(last, name) >= 0) die("parameters are not in order: %s", text);
         memcpy(last, name, sizeof last);
-        query_len += (size_t)snprintf(query + query_len, sizeof query - query_len, "%s%s=%s", query_len ? "&" : "", name,
-                                      value);
+        query_len += (size_t)snprintf(query + query_len, sizeof query - query_len, "%s%s=%s", query_len ? "&" : "",
+                                      name, value);
     }
     uint8_t mac[32];
     char expected[65];
@@ -261,8 +261,8 @@ static void venue_on_text(play_venue *venue, const char *text) {
               venue->client_id, number, venue->client_id, (unsigned long long)now_ms);
     venue_say(venue,
               "{\"subscriptionId\":0,\"event\":{\"e\":\"executionReport\",\"E\":%llu,\"s\":\"BTCUSDT\","
-              "\"c\":\"%s\",\"S\":\"SELL\",\"i\":%llu,\"X\":\"FILLED\",\"z\":\"0.00100000\"}}", (unsigned long long)now_ms,
-              venue->client_id, number);
+              "\"c\":\"%s\",\"S\":\"SELL\",\"i\":%llu,\"X\":\"FILLED\",\"z\":\"0.00100000\"}}",
+              (unsigned long long)now_ms, venue->client_id, number);
 }
 
 static size_t venue_on_frame(play_venue *venue, uint8_t *data, size_t data_len) {

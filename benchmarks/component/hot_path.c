@@ -7,7 +7,7 @@
  * its loop calls. An iteration begins, the message being in the receive buffer, with the completion that says so, and
  * ends when the engine submits the record. TLS 1.3 with AES-128-GCM on both sides; the exchange decrypts and checks
  * every order. Transactions come in batches of 64: announced and requested first, answered by the exchange after.
- * CONFIG: lines of key, tab, value; see hot_path.py. OUT gets the samples; the engine's stage percentiles are printed. */
+ * CONFIG: lines of key, tab, value; see hot_path.py. OUT gets the samples; the engine's own percentiles are printed. */
 #include "engine.c" /* the loop's inner functions */
 
 #include "bench.h"

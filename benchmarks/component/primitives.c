@@ -22,6 +22,8 @@ static uint8_t message[256], order[256], digest[64];
 static hft_hmac_key key;
 static hft_hmac_prefix prefix;
 static EVP_MAC_CTX *mac;
+static const uint8_t *mac_key; /* NULL: the context keeps it; before OpenSSL 3.0.3 it must be given each time */
+static size_t mac_key_len;
 static EVP_MD_CTX *md;
 static const EVP_MD *sha256;
 
@@ -38,7 +40,7 @@ static void hmac_ours(void) { hft_hmac_digest(digest, &key, memcpy(message, dige
 static void hmac_peer(void) {
     size_t len;
     memcpy(message, digest, 32);
-    if (!EVP_MAC_init(mac, NULL, 0, NULL) || !EVP_MAC_update(mac, message, 150) ||
+    if (!EVP_MAC_init(mac, mac_key, mac_key_len, NULL) || !EVP_MAC_update(mac, message, 150) ||
         !EVP_MAC_final(mac, digest, &len, sizeof digest))
         die("EVP_MAC");
 }
@@ -47,7 +49,7 @@ static void order_ours(void) { hft_hmac_digest_tail(digest, &key, &prefix, memcp
 static void order_peer(void) {
     size_t len;
     memcpy(order + 128, digest, 32);
-    if (!EVP_MAC_init(mac, NULL, 0, NULL) || !EVP_MAC_update(mac, order, 250) ||
+    if (!EVP_MAC_init(mac, mac_key, mac_key_len, NULL) || !EVP_MAC_update(mac, order, 250) ||
         !EVP_MAC_final(mac, digest, &len, sizeof digest))
         die("EVP_MAC");
 }
@@ -94,6 +96,10 @@ int main(int argc, char **argv) {
     mac = EVP_MAC_CTX_new(EVP_MAC_fetch(NULL, "HMAC", NULL));
     OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string("digest", (char *)(uintptr_t)"SHA256", 0), OSSL_PARAM_END};
     if (!EVP_DigestInit_ex(md, sha256, NULL) || !EVP_MAC_init(mac, secret, sizeof secret, params)) die("OpenSSL");
+    if (OpenSSL_version_num() < 0x30000030) {
+        mac_key = secret;
+        mac_key_len = sizeof secret;
+    }
 
     for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++) {
         bench_samples ours, peer, warm_up;
