@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 from pathlib import Path
 
@@ -14,19 +15,24 @@ from cryptography.x509.oid import NameOID
 from hftcore import WatchTable
 from hftcore.venues import Credentials, Order
 
-SCRIPT = bytes.fromhex("0014") + bytes(range(0x40, 0x54))  # P2WPKH
+SCRIPT = bytes.fromhex("0014") + hashlib.sha256(b"exchange").digest()[:20]  # P2WPKH
 LABEL = "exchange"
 CREDENTIALS = Credentials("k" * 64, b"s" * 64)  # as long as Binance's
 ORDER = Order(symbol="BTCUSDT", side="SELL", type="LIMIT", quantity="0.00100000", price="52000.00", time_in_force="GTC")
 WATCHED = 10_000  # scripts in the table, of which one is ever paid
 
 
+def other_scripts() -> list[bytes]:
+    """The watched P2WPKH scripts that nobody pays, as varied as hashes are and the same in every run."""
+    return [bytes.fromhex("0014") + hashlib.sha256(number.to_bytes(4)).digest()[:20] for number in range(WATCHED - 1)]
+
+
 def watch_table() -> WatchTable:
     """A table with as many scripts as a well-kept list of exchange wallets has."""
     table = WatchTable(WATCHED)
     table.add(SCRIPT, LABEL)
-    for number in range(WATCHED - 1):
-        table.add(bytes.fromhex("0014") + number.to_bytes(20, "little"), f"other {number % 20}")
+    for number, script in enumerate(other_scripts()):
+        table.add(script, f"other {number % 20}")
     return table
 
 

@@ -21,8 +21,7 @@ static uint8_t *put(uint8_t *out, const void *data, size_t len) {
     return out + len;
 }
 
-/* Bytes as varied as real keys and signatures are (xorshift64*). */
-static uint8_t *put_noise(uint8_t *out, size_t len, uint64_t *state) {
+uint8_t *play_noise(uint8_t *out, size_t len, uint64_t *state) {
     for (size_t i = 0; i < len; i++) {
         *state ^= *state >> 12;
         *state ^= *state << 25;
@@ -42,10 +41,10 @@ static uint8_t *put_output(uint8_t *out, uint64_t value, const uint8_t *script, 
 static size_t put_body(uint8_t *out, const uint8_t *script, uint64_t *noise) {
     uint8_t *p = out, change[22] = {0, 20};
     *p++ = 1;
-    p = put(put_noise(p, 32, noise), "\1\0\0\0\0\xfd\xff\xff\xff", 9);
+    p = put(play_noise(p, 32, noise), "\1\0\0\0\0\xfd\xff\xff\xff", 9);
     *p++ = 2;
     p = put_output(p, PLAY_DEPOSIT_SAT, script, 22);
-    put_noise(change + 2, 20, noise);
+    play_noise(change + 2, 20, noise);
     p = put_output(p, 734211, change, sizeof change);
     return (size_t)(p - out);
 }
@@ -55,8 +54,8 @@ void play_tx_make(play_tx *tx, uint64_t number, const uint8_t *script) {
     uint64_t noise = (number + 1) * 0x9e3779b97f4a7c15ull;
     size_t body_len = put_body(body, script, &noise);
     uint8_t *p = put(put(raw, "\2\0\0\0\0\1", 6), body, body_len);
-    p = put_noise(put(p, "\2\107", 2), 71, &noise);
-    p = put_noise(put(p, "\41\2", 2), 32, &noise);
+    p = play_noise(put(p, "\2\107", 2), 71, &noise);
+    p = play_noise(put(p, "\41\2", 2), 32, &noise);
     p = put(p, "\0\0\0\0", 4);
     uint8_t *q = put(put(put(stripped, "\2\0\0\0", 4), body, body_len), "\0\0\0\0", 4);
     sha256d(tx->wtxid, raw, (size_t)(p - raw));

@@ -14,6 +14,9 @@
 #define PLAY_DEPOSIT_SAT 150000000u
 #define PLAY_BUFFER 262144
 
+/* Bytes as varied as real keys, hashes and signatures are (xorshift64*); *state must not be 0. Returns their end. */
+uint8_t *play_noise(uint8_t *out, size_t len, uint64_t *state);
+
 /* A payment from one P2WPKH input to the watched script and a change output: 222 bytes, the commonest
  * shape there is. */
 typedef struct {

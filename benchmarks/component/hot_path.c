@@ -7,12 +7,11 @@
  * its loop calls. An iteration begins, the message being in the receive buffer, with the completion that says so, and
  * ends when the engine submits the record. TLS 1.3 with AES-128-GCM on both sides; the exchange decrypts and checks
  * every order. Transactions come in batches of 64: announced and requested first, answered by the exchange after.
- * CONFIG: lines of key, tab, value; see hot_path.py. OUT gets the samples; the engine's own percentiles are printed. */
+ * CONFIG: lines of key, tab, value; see hot_path.py. OUT gets the samples; the engine's stages are printed. */
 #include "engine.c" /* the loop's inner functions */
 
 #include "bench.h"
 #include "hft/cpu.h"
-#include "hft/endian.h"
 #include "hft/tls.h"
 #include "hft/watch.h"
 #include "play.h"
@@ -132,12 +131,13 @@ static void fill_venue(hft_venue_config *config, hft_err *err) {
 static hft_watch *make_watch(const uint8_t *script) {
     static hft_watch watch;
     uint8_t other[22] = {0, 20};
+    uint64_t noise = 1;
     uint32_t n = (uint32_t)atoi(setting("watched"));
     void *memory = aligned_alloc(64, hft_watch_size(n));
     if (memory == NULL || hft_watch_init(&watch, memory, n) < 0) die("watch table");
     if (hft_watch_add(&watch, script, 22, 0) < 0) die("watch table");
     for (uint32_t i = 1; i < n; i++) {
-        hft_store_le32(other + 2, i);
+        play_noise(other + 2, 20, &noise);
         if (hft_watch_add(&watch, other, sizeof other, i % 20) < 0) die("watch table");
     }
     return &watch;

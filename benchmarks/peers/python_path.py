@@ -311,8 +311,7 @@ def measure(call: Callable[..., bytes | None], arguments: list[bytes | str]) -> 
 def main() -> None:
     core, cert, key, count, folder = sys.argv[1:]
     os.sched_setaffinity(0, {int(core)})
-    other = {bytes.fromhex("0014") + number.to_bytes(20, "little"): "other" for number in range(setting.WATCHED - 1)}
-    watched = {setting.SCRIPT: setting.LABEL, **other}
+    watched = dict.fromkeys(setting.other_scripts(), "other") | {setting.SCRIPT: setting.LABEL}
     session = Session(Path(cert), Path(key))
     print(session.cipher)
     gc.collect()
