@@ -13,6 +13,7 @@ static int bio_write(BIO *bio, const char *data, int len) {
     hft_tls *tls = BIO_get_data(bio);
     BIO_clear_retry_flags(bio);
     if (len <= 0) return 0;
+    if (hft_tls_records_active(tls)) return len; /* not OpenSSL's to write any more */
     if (tls->out_cap - tls->out_len < (size_t)len) {
         tls->out_full = 1;
         BIO_set_retry_write(bio);
@@ -105,6 +106,7 @@ int hft_tls_context_open(hft_tls_context **out, const char *ca_file, hft_err *er
     SSL_CTX_set_mode(ctx, SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_AUTO_RETRY);
     SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
     SSL_CTX_sess_set_new_cb(ctx, on_new_session);
+    hft_tls_records_prepare(ctx);
     int rc = load_trust(ctx, ca_file, err);
     if (rc < 0) {
         context_release(context);
@@ -138,14 +140,15 @@ int hft_tls_open(hft_tls *tls, hft_tls_context *context, const char *host, hft_e
     return 0;
 }
 
-static void drop_connection(hft_tls *tls) {
+void hft_tls_detach(hft_tls *tls) {
     SSL_free(tls->ssl);
     tls->ssl = NULL;
+    hft_tls_records_free(tls);
 }
 
 void hft_tls_close(hft_tls *tls) {
     if (tls->context == NULL) return;
-    drop_connection(tls);
+    hft_tls_detach(tls);
     SSL_SESSION_free(tls->session);
     context_release(tls->context);
     memset(tls, 0, sizeof *tls);
@@ -158,10 +161,11 @@ void hft_tls_attach(hft_tls *tls, SSL *ssl, BIO *bio) {
     SSL_set_app_data(ssl, tls);
     SSL_set_connect_state(ssl);
     tls->ssl = ssl;
+    hft_tls_records_new(tls);
 }
 
 int hft_tls_begin(hft_tls *tls) {
-    drop_connection(tls);
+    hft_tls_detach(tls);
     tls->in_len = tls->out_len = tls->out_cap = 0;
     tls->out_full = tls->resumed = tls->peer_closed = 0;
     tls->refused_subject[0] = '\0';
@@ -184,7 +188,7 @@ int hft_tls_begin(hft_tls *tls) {
     if (ok && tls->session != NULL) ok = SSL_set_session(ssl, tls->session);
     hft_tls_attach(tls, ssl, bio);
     if (ok) return 0;
-    drop_connection(tls);
+    hft_tls_detach(tls);
     return hft_fail(&tls->err, HFT_E_TLS_CONFIG, 0, "host name not usable for TLS");
 }
 
@@ -242,6 +246,7 @@ int hft_tls_handshake(hft_tls *tls) {
     int rc = SSL_do_handshake(tls->ssl);
     if (rc == 1) {
         tls->resumed = SSL_session_reused(tls->ssl) == 1;
+        hft_tls_records_take_over(tls);
         return 1;
     }
     switch (SSL_get_error(tls->ssl, rc)) {
@@ -257,8 +262,10 @@ int hft_tls_read(hft_tls *tls, uint8_t *data, size_t cap) {
     if (cap == 0) return HFT_E_CAPACITY;
     ERR_clear_error();
     int rc = SSL_read(tls->ssl, data, cap > INT32_MAX ? INT32_MAX : (int)cap);
-    if (rc > 0) return rc;
-    switch (SSL_get_error(tls->ssl, rc)) {
+    int error = rc > 0 ? SSL_ERROR_NONE : SSL_get_error(tls->ssl, rc);
+    hft_tls_records_answer(tls);
+    switch (error) {
+    case SSL_ERROR_NONE: return rc;
     case SSL_ERROR_WANT_READ: return 0;
     case SSL_ERROR_WANT_WRITE: return hft_fail(&tls->err, HFT_E_CONN_SEND_FULL, 0, "TLS read");
     case SSL_ERROR_ZERO_RETURN: tls->peer_closed = 1; return HFT_E_CONN_CLOSED;
@@ -272,6 +279,7 @@ int hft_tls_write(hft_tls *tls, const uint8_t *data, size_t len) {
     if (len == 0 || len > 16384) return HFT_E_ARGUMENT;
     /* Refused before OpenSSL counts the record: a full buffer must leave the session whole. */
     if (tls->out_cap - tls->out_len < len + HFT_TLS_RECORD_OVERHEAD) return HFT_E_CONN_SEND_FULL;
+    if (hft_tls_records_active(tls)) return hft_tls_records_write(tls, data, len);
     int rc = SSL_write(tls->ssl, data, (int)len);
     if (rc == (int)len) return 0;
     return fail_ssl(tls, "TLS write");

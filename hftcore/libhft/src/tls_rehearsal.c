@@ -1,6 +1,6 @@
-/* Rehearsed writes: the code of SSL_write runs on a session of its own, both ends in memory, so that the record that
- * counts does not pay for cold caches. The session is made with a pre-shared key (RFC 8446 section 2.2), which needs no
- * certificate, and its records go nowhere. */
+/* Rehearsed writes: the code of hft_tls_write runs on a session of its own, both ends in memory, so that the record
+ * that counts does not pay for cold caches. The session is made with a pre-shared key (RFC 8446 section 2.2), which
+ * needs no certificate, and its records go nowhere. */
 #include <openssl/rand.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -80,6 +80,7 @@ static int open_session(hft_tls_rehearsal *r, const BIO_METHOD *bio_method) {
     SSL_CTX_set_app_data(r->client_ctx, r);
     SSL_CTX_set_app_data(r->server_ctx, r);
     SSL_CTX_set_min_proto_version(r->client_ctx, TLS1_3_VERSION);
+    hft_tls_records_prepare(r->client_ctx);
     SSL_CTX_set_num_tickets(r->server_ctx, 0);
     SSL_CTX_set_psk_use_session_callback(r->client_ctx, use_key);
     SSL_CTX_set_psk_find_session_callback(r->server_ctx, find_key);
@@ -108,7 +109,7 @@ hft_tls_rehearsal *hft_tls_rehearsal_open(const BIO_METHOD *bio_method) {
 
 void hft_tls_rehearsal_close(hft_tls_rehearsal *r) {
     if (r == NULL) return;
-    SSL_free(r->client.ssl);
+    hft_tls_detach(&r->client);
     SSL_SESSION_free(r->key);
     SSL_CTX_free(r->client_ctx);
     SSL_CTX_free(r->server_ctx);

@@ -29,6 +29,7 @@ typedef struct {
     hft_tls_context *context;
     void *ssl;           /* SSL of the present connection, NULL between connections */
     void *session;       /* SSL_SESSION to resume, or NULL */
+    void *records;       /* writes the records once TLS 1.3 is established; private */
     char host[HFT_TLS_HOST_MAX + 1];
     const uint8_t *in;   /* received bytes not yet taken */
     size_t in_len;
