@@ -102,7 +102,7 @@ class EngineLimits:
     message_max: int = 4_000_000
     venue_message_max: int = 65536
     pending_orders: int = 256
-    request_timeout_ms: int = 2000
+    request_timeout_ms: int = 500
     connect_timeout_ms: int = 10_000
     handshake_timeout_ms: int = 30_000
     ping_interval_ms: int = 120_000
@@ -114,7 +114,7 @@ class EngineLimits:
     backoff_max_ms: int = 60_000
 
     def __post_init__(self) -> None:
-        for name, least in (("event_queue", 256), ("seen_cap", 64)):
+        for name, least in (("event_queue", 256), ("seen_cap", 8192)):
             value = getattr(self, name)
             _require(
                 least <= value <= 1 << 24 and value & (value - 1) == 0, f"{name}: a power of two, {least} to 2**24"

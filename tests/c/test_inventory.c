@@ -12,6 +12,7 @@
 
 typedef struct { uint8_t hash[32]; int state; } model_entry;
 
+static const uint64_t key[2] = {0x0706050403020100, 0x0f0e0d0c0b0a0908};
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 
 static uint32_t random_below(uint32_t bound) {
@@ -70,7 +71,7 @@ static void test_against_model(void *memory) {
     hft_inventory inventory;
     for (uint32_t i = 0; i < HASHES; i++)
         for (int j = 0; j < 32; j++) hashes[i][j] = (uint8_t)random_below(j < 8 ? 2 : 256); /* chains are long */
-    CHECK_EQ(hft_inventory_init(&inventory, memory, CAP, 12345), 0);
+    CHECK_EQ(hft_inventory_init(&inventory, memory, CAP, key), 0);
     model_len = 0;
     for (int step = 0; step < STEPS; step++) {
         const uint8_t *hash = hashes[random_below(HASHES)];
@@ -92,7 +93,7 @@ static void test_against_model(void *memory) {
 
 static void test_open_list_keeps_order(void *memory) {
     hft_inventory inventory;
-    CHECK_EQ(hft_inventory_init(&inventory, memory, CAP, 1), 0);
+    CHECK_EQ(hft_inventory_init(&inventory, memory, CAP, key), 0);
     hft_inventory_entry *entries[10];
     for (int i = 0; i < 10; i++) {
         uint8_t hash[32] = {(uint8_t)i};
@@ -108,13 +109,33 @@ static void test_open_list_keeps_order(void *memory) {
     CHECK_EQ(i, HFT_INVENTORY_NONE);
 }
 
+/* Hashes that differ in one byte only, whichever it is, spread over the buckets: chains stay short. */
+static void test_every_byte_counts(void) {
+    enum { CAP_LARGE = 1 << 16, N = 256 };
+    void *memory = aligned_alloc(64, (hft_inventory_size(CAP_LARGE) + 63) / 64 * 64);
+    hft_inventory inventory;
+    for (int byte = 0; byte < 32; byte++) {
+        CHECK_EQ(hft_inventory_init(&inventory, memory, CAP_LARGE, key), 0);
+        for (int i = 0; i < N; i++) {
+            uint8_t hash[32] = {0};
+            hash[byte] = (uint8_t)i;
+            (void)hft_inventory_add(&inventory, hash);
+        }
+        uint32_t used = 0;
+        for (uint32_t i = 0; i <= inventory.bucket_mask; i++) used += inventory.buckets[i] != HFT_INVENTORY_NONE;
+        CHECK(used > N - 8);
+    }
+    free(memory);
+}
+
 int main(void) {
     void *memory = aligned_alloc(64, (hft_inventory_size(CAP) + 63) / 64 * 64);
     hft_inventory inventory;
     CHECK_EQ(hft_inventory_size(63), 0);
     CHECK_EQ(hft_inventory_size(65), 0);
-    CHECK_EQ(hft_inventory_init(&inventory, memory, 100, 1), HFT_E_ARGUMENT);
+    CHECK_EQ(hft_inventory_init(&inventory, memory, 100, key), HFT_E_ARGUMENT);
     test_open_list_keeps_order(memory);
+    test_every_byte_counts();
     test_against_model(memory);
     free(memory);
     return check_done();

@@ -129,7 +129,7 @@ static void *take(hft_engine *e, size_t size) {
     return block;
 }
 
-static int take_inventory(hft_engine *e, hft_inventory *inventory, uint32_t cap, uint64_t key) {
+static int take_inventory(hft_engine *e, hft_inventory *inventory, uint32_t cap, const uint64_t key[2]) {
     void *memory = take(e, hft_inventory_size(cap));
     return memory == NULL ? HFT_E_MEMORY : hft_inventory_init(inventory, memory, cap, key);
 }
@@ -140,12 +140,14 @@ static int take_queue(hft_engine *e, hft_spsc *queue, size_t cap, size_t record_
 }
 
 static int take_tables(hft_engine *e) {
-    uint64_t keys[4];
+    uint64_t keys[4][2];
     if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
-    e->random_state = keys[3] | 1;
+    e->random_state = keys[3][0] | 1;
     e->deposit_floor_sat = e->config.deposit_min_sat;
     for (uint32_t i = 0; i < e->n_rules; i++)
         if (e->rules[i].min_sat < e->deposit_floor_sat) e->deposit_floor_sat = e->rules[i].min_sat;
+    e->announced_max = e->config.seen_cap / 2 / (e->n_peers != 0 ? e->n_peers : 1);
+    if (e->announced_max > HFT_ANNOUNCED_MAX) e->announced_max = HFT_ANNOUNCED_MAX;
     size_t n_entries = e->config.watch->n_entries;
     e->deposit_sums = take(e, n_entries * sizeof *e->deposit_sums);
     e->deposits = take(e, n_entries * sizeof *e->deposits);
@@ -319,7 +321,7 @@ static void tick(hft_engine *e) {
         hft_peer_tick(&e->peers[i].session, e->now_ns, e->config.ping_interval_ns, e->config.idle_timeout_ns);
     for (uint32_t i = 0; i < e->n_venues; i++) hft_venue_tick(e, i);
     for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_link_tick(e, slot);
-    hft_inventory_tick(e);
+    if (e->now_ns >= e->next_inventory_ns) hft_inventory_tick(e);
     hft_orders_tick(e);
     sum_counters(e);
     e->next_tick_ns = e->now_ns + HFT_TICK_NS;

@@ -21,7 +21,9 @@
 #include "hft/wsclient.h"
 
 #define HFT_IN_FLIGHT_MAX 100      /* transactions asked of one peer at a time, as Bitcoin Core does */
-#define HFT_ANNOUNCED_MAX 5000     /* open announcements that one peer may have made first */
+#define HFT_ANNOUNCED_MAX 5000     /* announcements in one peer's account, as Bitcoin Core allows */
+#define HFT_UNANSWERED_MAX 5       /* requests in a row; from then on a peer is asked for one thing at a time */
+#define HFT_INVENTORY_TICK_NS 50000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
 #define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
@@ -57,7 +59,9 @@ typedef struct {
     hft_link link;
     hft_peer session;
     uint32_t in_flight;          /* transactions asked of it */
-    uint32_t announced_open;     /* open entries that it announced first */
+    uint32_t announced;          /* its account: entries it announced first that have neither arrived nor been forgotten */
+    uint32_t unanswered;         /* requests in a row that timed out */
+    uint8_t backlog;             /* something it announced waits to be asked for */
 } hft_engine_peer;
 
 typedef struct {
@@ -113,7 +117,6 @@ struct hft_engine {
     hft_inventory inventory;     /* by announced hash */
     hft_inventory matched;       /* by txid: reported already */
     hft_inventory fired;         /* by rule and txid: ordered already */
-    uint32_t in_flight;          /* requests to all peers; the inventory's other open entries wait to be asked for */
     uint64_t reaped_tick;        /* when the completion at hand was reaped */
     uint64_t now_ns;             /* monotonic, of this turn of the loop */
     uint64_t deposit_floor_sat;  /* least that is to be reported or that a rule acts on */
@@ -142,7 +145,8 @@ struct hft_engine {
     uint8_t opened, stopping, wake_in_flight;
     uint8_t rehearsal_due;       /* transactions were asked for: one of them may be an order soon */
     uint32_t next_rehearsed;
-    uint64_t stop_deadline_ns, next_tick_ns, next_resync_ns, next_rehearsal_ns;
+    uint64_t stop_deadline_ns, next_tick_ns, next_inventory_ns, next_resync_ns, next_rehearsal_ns;
+    uint32_t announced_max;      /* per peer: all peers together can fill half of the inventory at most */
     uint64_t random_state;       /* for jitter only */
     uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */
     struct { void *memory; size_t size; } blocks[HFT_BLOCKS_MAX]; /* memory taken, to be given back */
@@ -176,7 +180,7 @@ void hft_inventory_on_inv(hft_engine *e, uint32_t peer, const uint8_t *entries, 
 void hft_inventory_on_notfound(hft_engine *e, uint32_t peer, const uint8_t *entries, size_t n);
 /* Adds a hash that is not there; the oldest makes room. */
 hft_inventory_entry *hft_inventory_remember(hft_engine *e, const uint8_t hash[32]);
-void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry);
+void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry, uint32_t peer);
 /* Asks a peer that has room for what it announced and nobody was asked for. */
 void hft_inventory_request_more(hft_engine *e, uint32_t peer);
 void hft_inventory_on_peer_down(hft_engine *e, uint32_t peer);

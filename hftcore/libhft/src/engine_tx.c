@@ -80,13 +80,13 @@ static int is_news(hft_engine *e, transaction *t) {
         return 0;
     }
     int received_before = entry->state == HFT_INVENTORY_RECEIVED;
-    hft_inventory_received(e, entry);
+    hft_inventory_received(e, entry, t->peer);
     /* Peers that announce by txid and by wtxid have two entries for one transaction: the wtxid decides. */
     if (announced != t->wtxid && memcmp(t->txid, t->wtxid, 32) != 0) {
         hft_inventory_entry *twin = hft_inventory_find(&e->inventory, t->wtxid);
         if (twin == NULL) twin = hft_inventory_remember(e, t->wtxid);
         else received_before |= twin->state == HFT_INVENTORY_RECEIVED;
-        hft_inventory_received(e, twin);
+        hft_inventory_received(e, twin, t->peer);
     }
     HFT_COUNT(e->stats.duplicates, received_before);
     HFT_COUNT(e->stats.transactions, !received_before);
@@ -133,7 +133,10 @@ static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
     uint8_t key[32];
     fired_key(key, rule_index, t->txid);
     if (hft_inventory_find(&e->fired, key) != NULL) return HFT_E_ENGINE_DUPLICATE;
-    if (!e->venues[rule->venue].link.ready || e->stopping) return HFT_E_ENGINE_NOT_READY;
+    const hft_engine_venue *v = &e->venues[rule->venue];
+    /* A connection that is closing still counts as ready until it is closed. */
+    if (!v->link.ready || e->stopping || v->session.state != HFT_WSCLIENT_OPEN || v->session.conn.state != HFT_CONN_OPEN)
+        return HFT_E_ENGINE_NOT_READY;
     if (e->n_pending == e->config.pending_cap) return HFT_E_ENGINE_PENDING_FULL;
     if (!hft_events_room_for_order(e)) return HFT_E_ENGINE_EVENTS_FULL;
     hft_risk_kill(&e->risk, atomic_load_explicit(&e->killed, memory_order_relaxed));

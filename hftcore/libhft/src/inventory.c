@@ -13,23 +13,52 @@ size_t hft_inventory_size(uint32_t cap) {
     return (size_t)cap * sizeof(hft_inventory_entry) + (size_t)cap * 2 * sizeof(uint32_t);
 }
 
-int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, uint64_t key) {
+int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, const uint64_t key[2]) {
     if (!valid_cap(cap)) return HFT_E_ARGUMENT;
     memset(inventory, 0, sizeof *inventory);
     inventory->entries = memory;
     inventory->buckets = (uint32_t *)(void *)((uint8_t *)memory + (size_t)cap * sizeof(hft_inventory_entry));
     inventory->cap = cap;
     inventory->bucket_mask = cap * 2 - 1;
-    inventory->key = key | 1;
+    inventory->key[0] = key[0];
+    inventory->key[1] = key[1];
     inventory->open_head = inventory->open_tail = NONE;
     memset(inventory->buckets, 0xff, (size_t)cap * 2 * sizeof(uint32_t));
     return 0;
 }
 
+static inline uint64_t rotate(uint64_t x, int by) { return x << by | x >> (64 - by); }
+
+static inline void sip_round(uint64_t v[4]) {
+    v[0] += v[1];
+    v[1] = rotate(v[1], 13) ^ v[0];
+    v[0] = rotate(v[0], 32);
+    v[2] += v[3];
+    v[3] = rotate(v[3], 16) ^ v[2];
+    v[0] += v[3];
+    v[3] = rotate(v[3], 21) ^ v[0];
+    v[2] += v[1];
+    v[1] = rotate(v[1], 17) ^ v[2];
+    v[2] = rotate(v[2], 32);
+}
+
+/* SipHash-1-3 of 32 bytes (Aumasson and Bernstein 2012): announcements are chosen by strangers, all of their bytes. */
+static uint64_t sip_hash(const uint64_t key[2], const uint8_t hash[32]) {
+    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
+                     key[1] ^ 0x7465646279746573};
+    for (int i = 0; i <= 4; i++) {
+        uint64_t word = i < 4 ? hft_load_le64(hash + 8 * i) : (uint64_t)32 << 56;
+        v[3] ^= word;
+        sip_round(v);
+        v[0] ^= word;
+    }
+    v[2] ^= 0xff;
+    for (int i = 0; i < 3; i++) sip_round(v);
+    return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
 static uint32_t *bucket_of(const hft_inventory *inventory, const uint8_t hash[32]) {
-    uint64_t mixed = (hft_load_le64(hash) ^ inventory->key) * inventory->key;
-    mixed = (mixed ^ mixed >> 32 ^ hft_load_le64(hash + 8)) * inventory->key;
-    return &inventory->buckets[(uint32_t)(mixed >> 32) & inventory->bucket_mask];
+    return &inventory->buckets[(uint32_t)sip_hash(inventory->key, hash) & inventory->bucket_mask];
 }
 
 hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]) {

@@ -1,7 +1,7 @@
 /* Announced transactions: who announced each, who was asked, what has arrived. Pure; fixed memory, oldest out.
  *
  * A hash table over a FIFO of entries, with an intrusive list of the open ones (announced, not yet received).
- * The table's hash is keyed, so that a peer cannot choose hashes that collide. */
+ * The table's hash is SipHash-1-3 under a random key, so that a peer cannot choose hashes that collide. */
 #ifndef HFT_INVENTORY_H
 #define HFT_INVENTORY_H
 
@@ -26,6 +26,7 @@ typedef struct {
     uint8_t state;         /* hft_inventory_state */
     uint8_t peer;          /* REQUESTED: who was asked */
     uint8_t first;         /* who announced it first */
+    uint8_t counted;       /* it stands in that peer's account */
 } hft_inventory_entry;
 
 typedef struct {
@@ -33,13 +34,14 @@ typedef struct {
     uint32_t *buckets;
     uint32_t cap, bucket_mask, next_entry, len;
     uint32_t open_head, open_tail, open_len;
-    uint64_t key; /* random, odd */
+    uint64_t key[2]; /* random */
 } hft_inventory;
 
 /* Bytes of memory for cap entries (a power of two, 64..2^24), 0 if cap is invalid. */
 size_t hft_inventory_size(uint32_t cap);
 /* memory: 64-byte aligned, the caller's. key: random. Errors: HFT_E_ARGUMENT. */
-HFT_NODISCARD int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, uint64_t key);
+HFT_NODISCARD int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap,
+                                     const uint64_t key[2]);
 
 /* The entry of a hash, or NULL. */
 hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]);
