@@ -190,7 +190,8 @@ cdef class Engine:
     mode: "sleep" blocks in the kernel between events; "spin" never does, uses a core up and saves the wake-up.
     cpu: core to pin the reactor to. backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
     dry_run: everything but the sending of orders. deposit_min_sat: least amount to one watched script that is
-    reported (rules go by their own); whale_min_sat: least single output that is reported, 0 = none. limits, risk: see hftcore.settings.
+    reported (rules go by their own); whale_min_sat: least single output that is reported, 0 = none. limits, risk:
+    see hftcore.settings.
     rehearse: keeps the way of an order warm, by building orders that are not sent while transactions are on their way.
 
     Add peers, venues and rules, then start(); all memory is taken then. Use it in a ``with`` block, or call stop().
