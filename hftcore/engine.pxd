@@ -17,13 +17,11 @@ cdef class Engine:
     cdef list _peers            # (host, port)
     cdef list _venues           # (Venue, Endpoint, Credentials or None)
     cdef list _rules            # Rule
-    cdef list _rule_scales      # decimals of each rule's quantity
     cdef object _backlog        # events taken from the C queue but not yet given out
     cdef object _lock           # one consumer at a time
     cdef object _put_lock       # resolvers put addresses one at a time
     cdef object _thread
     cdef object _resolver
-    cdef set _resolving         # slots whose names are being resolved
     cdef object _started        # set when the reactor has opened, or failed to
     cdef object _failure        # exception that ended the reactor
     cdef object _finished       # set when the reactor thread is over

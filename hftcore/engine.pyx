@@ -9,7 +9,6 @@ import atexit
 import difflib
 import hashlib
 import hmac
-import ipaddress
 import os
 import select
 import signal
@@ -78,7 +77,8 @@ from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_
 from hftcore.orders cimport OrderTemplate
 
 from hftcore import bitcoin, venues
-from hftcore._endpoints import parse_url, resolve
+from hftcore._endpoints import parse_url
+from hftcore._resolver import Resolver
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
 from hftcore.events import STAGES, DepositEvent, EngineStats, Latency, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
 from hftcore.settings import EngineLimits, RiskLimits, Rule
@@ -112,8 +112,8 @@ ERROR_CLASSES = (
 )
 # In the order of HFT_REPLY_*.
 REPLY_FIELDS = (
-    "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time", "event_type",
-    "event_client_id", "event_order_id", "event_order_status", "event_filled",
+    "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time", "retry_after",
+    "event_type", "event_client_id", "event_original_id", "event_order_id", "event_order_status", "event_filled",
 )
 BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
 MS = 1_000_000
@@ -207,16 +207,14 @@ cdef class Engine:
         self._peers = []
         self._venues = []
         self._rules = []
-        self._rule_scales = []
         self._backlog = deque()
         self._lock = threading.RLock()  # a signal's handler may stop the engine that its own thread waits for
-        self._put_lock = threading.Lock()
+        self._put_lock = threading.RLock()
         self._started = threading.Event()
         self._finished = threading.Event()
         self._ready = set()
         self._errors = {}
         self._waiters = set()
-        self._resolving = set()
         self._tls = TLSContexts()
         if network not in bitcoin.NETWORKS:
             raise ConfigError(f"network {network!r}: one of {', '.join(bitcoin.NETWORKS)}")
@@ -351,8 +349,10 @@ cdef class Engine:
             config.n_errors += 1
         put_text(config.order_event, 32, venue.order_event, "order event")
         put_text(config.shutdown_event, 32, venue.shutdown_event, "shutdown event")
+        put_text(config.stream_end_event, 32, venue.stream_end_event, "stream end event")
         config.open_outcome_status = venue.open_outcome_status
         config.server_time_unit_ns = MS
+        config.placement_max_ns = venue.placement_max_ms * MS
         return 0
 
     def _label_bitmap(self, rule):
@@ -407,7 +407,6 @@ cdef class Engine:
             config.n_labels = len(self._watch.labels)
         check_err(hft_engine_add_rule(self._engine, &config, &err), &err, f"rule {rule.name}")
         self._rules.append(rule)
-        self._rule_scales.append(venue.quantity_scale)
 
     # ---- life ----
 
@@ -416,8 +415,9 @@ cdef class Engine:
         self._require_new()
         if not self._peers and not self._venues:
             raise ConfigError("nothing to do: add a peer or a venue first")
-        self._thread = threading.Thread(target=self._reactor, name="hft-reactor", daemon=True)
-        self._thread.start()
+        thread = threading.Thread(target=self._reactor, name="hft-reactor", daemon=True)
+        thread.start()
+        self._thread = thread
         self._started.wait()
         if self._failure is not None:
             self._thread.join()
@@ -426,8 +426,14 @@ cdef class Engine:
             self._engine = NULL
             raise failure
         atexit.register(self.stop)  # the reactor must not outlive OpenSSL, which ends with the process
-        self._resolver = threading.Thread(target=self._resolve_loop, name="hft-resolver", daemon=True)
-        self._resolver.start()
+        resolver = Resolver(hft_engine_resolve_fd(self._engine), self._finished, self._next_slot, self._endpoint_of,
+                            self._resolved)
+        try:
+            resolver.start()
+        except RuntimeError:  # no more threads
+            self.stop()
+            raise
+        self._resolver = resolver
 
     def _reactor(self):
         """The reactor thread: everything in it happens without the GIL."""
@@ -451,47 +457,18 @@ cdef class Engine:
         os.eventfd_write(hft_engine_event_fd(self._engine), 1)
         os.eventfd_write(hft_engine_resolve_fd(self._engine), 1)
 
-    def _resolve_loop(self):
-        """Sees to the names that the reactor wants resolved."""
-        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-        fd = hft_engine_resolve_fd(self._engine)
-        poll = select.poll()
-        poll.register(fd, select.POLLIN)
-        while not self._finished.is_set():
-            poll.poll()
-            try:
-                os.eventfd_read(fd)
-            except BlockingIOError:
-                continue
-            while not self._finished.is_set():
-                slot = hft_engine_next_resolve(self._engine)
-                if slot < 0:
-                    break
-                self._resolve_slot(slot)
+    def _next_slot(self):
+        """The next slot whose host the reactor wants resolved, or None."""
+        slot = hft_engine_next_resolve(self._engine)
+        return slot if slot >= 0 else None
 
-    def _resolve_slot(self, slot):
-        """Resolves a slot's host, in a thread of its own where that may take long: nothing waits for the slowest."""
+    def _endpoint_of(self, slot):
         if slot < HFT_ENGINE_PEERS_MAX:
-            host, port = self._peers[slot]
-        else:
-            endpoint = self._venues[slot - HFT_ENGINE_PEERS_MAX][1]
-            host, port = endpoint.host, endpoint.port
-        try:
-            ipaddress.ip_address(host)
-        except ValueError:
-            if slot not in self._resolving:
-                self._resolving.add(slot)
-                threading.Thread(target=self._resolve_name, args=(slot, host, port), name=f"hft-resolve-{host}",
-                                 daemon=True).start()
-        else:
-            self._resolve_name(slot, host, port)
+            return self._peers[slot]
+        endpoint = self._venues[slot - HFT_ENGINE_PEERS_MAX][1]
+        return endpoint.host, endpoint.port
 
-    def _resolve_name(self, slot, host, port):
-        try:
-            found = [(*address, port) for address in resolve(host, port)]
-        except (OSError, UnicodeError):
-            found = []
-        self._resolving.discard(slot)
+    def _resolved(self, slot, found):
         with self._put_lock:
             self._put_addresses(slot, found)
 
@@ -526,7 +503,10 @@ cdef class Engine:
         self._finished.set()
         atexit.unregister(self.stop)
         for loop, future in list(self._waiters):
-            loop.call_soon_threadsafe(lambda waiter=future: waiter.done() or waiter.set_result(None))
+            try:
+                loop.call_soon_threadsafe(lambda waiter=future: waiter.done() or waiter.set_result(None))
+            except RuntimeError:
+                pass  # that loop is closed: nobody waits there any more
         with self._lock, self._put_lock:
             if self._engine == NULL:  # another thread was faster
                 return
@@ -642,10 +622,10 @@ cdef class Engine:
         """The next event from the reactor, or None at the deadline (None = none) or when it is over."""
         poll = None
         while True:
+            over = self._finished.is_set()  # first: a signal's handler may stop the engine in any Python code
             event = self._take()
             if event is not None or self._engine == NULL:
                 return event
-            over = self._finished.is_set()
             hft_engine_expect(self._engine)
             event = self._take()
             if event is not None or over:
@@ -693,16 +673,17 @@ cdef class Engine:
     async def __anext__(self):
         loop = asyncio.get_running_loop()
         while True:
+            over = self._finished.is_set()  # first: the last events come before it is set
             event = self.next_event(0)
             if event is not None:
                 return event
-            if self._engine == NULL or self._finished.is_set():
+            if self._engine == NULL or over:
                 raise StopAsyncIteration
             await self._woken(loop)
 
     async def _woken(self, loop):
         """Waits until the reactor signals an event, or the end."""
-        fd = hft_engine_event_fd(self._engine)
+        fd = os.dup(hft_engine_event_fd(self._engine))  # our own: stop() closes the engine's while the loop watches
         future = loop.create_future()
         waiter = (loop, future)
         loop.add_reader(fd, lambda: future.done() or future.set_result(None))
@@ -712,6 +693,7 @@ cdef class Engine:
         finally:
             self._waiters.discard(waiter)
             loop.remove_reader(fd)
+            os.close(fd)
             self._clear_wake()
 
     def wait_ready(self, timeout_s=10.0, *, peers=None):
@@ -737,6 +719,8 @@ cdef class Engine:
                 if event is None:
                     break
                 self._backlog.append(event)
+            if self._failure is not None:
+                raise self._failure
         for link, error in self._errors.items():
             if link not in self._ready:
                 raise error
@@ -771,9 +755,9 @@ cdef class Engine:
         if self._final_latency is not None:
             return self._final_latency
         result = {}
-        if self._engine == NULL:
-            return result
         for i, name in enumerate((*STAGES, "total", "reply")):
+            if self._engine == NULL:  # never started, or stopped by another thread meanwhile
+                return self._final_latency or {}
             hft_engine_read_latency(self._engine, i, &hist)
             result[name] = Latency(
                 hist.count, hist.min if hist.count else 0, hist.sum // hist.count if hist.count else 0,

@@ -95,8 +95,10 @@ cdef extern from "hft/engine.h" nogil:
         uint32_t n_errors
         char order_event[32]
         char shutdown_event[32]
+        char stream_end_event[32]
         int64_t open_outcome_status
         uint64_t server_time_unit_ns
+        uint64_t placement_max_ns
 
     ctypedef struct hft_rule_config:
         uint32_t venue

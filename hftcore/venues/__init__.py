@@ -130,7 +130,7 @@ class ReplyPaths:
     """Where the parts of a reply are: object keys joined by dots, at most four; "" = the venue has no such part.
 
     status: of the request, a number. retry_after: Unix milliseconds. event_*: in messages about the user's orders that
-    nobody asked for.
+    nobody asked for; event_original_id: of the order, where event_client_id is that of the request to cancel it.
     """
 
     id: str
@@ -144,6 +144,7 @@ class ReplyPaths:
     server_time: str = ""
     event_type: str = ""
     event_client_id: str = ""
+    event_original_id: str = ""
     event_order_id: str = ""
     event_order_status: str = ""
     event_filled: str = ""
@@ -277,8 +278,11 @@ class Venue:
     orders: template by order type. constants: values of the venue's own placeholders, such as a receive window; another
     value by ``dataclasses.replace(venue, constants={...})``. replies: where to look. order_states: the venue's word for
     an order's status -> ours. errors: the first rule that fits counts. open_outcome_status: a reply with this status or
-    a higher one leaves open whether the order was executed (0 = the venue has none). order_event, shutdown_event: found
-    at ``replies.event_type``. quantity_scale: decimals of the quantity slot. client_id_max: longest client order id.
+    a higher one leaves open whether the order was executed (0 = the venue has none). placement_max_ms: an older order
+    is placed or never will be (receive window and matching time-out together): earlier, "no such order" is not
+    believed. order_event, shutdown_event, stream_end_event (no news of orders will come unless subscribed to again):
+    found at ``replies.event_type``. quantity_scale: decimals of the quantity slot. client_id_max: longest client order
+    id.
     """
 
     name: str
@@ -293,8 +297,10 @@ class Venue:
     errors: tuple[ErrorRule, ...]
     order_event: str
     shutdown_event: str
+    stream_end_event: str = ""
     constants: Mapping[str, str] = field(default_factory=dict)
     open_outcome_status: int = 500
+    placement_max_ms: int = 15_000
     quantity_scale: int = 8
     client_id_max: int = 36
 

@@ -92,6 +92,7 @@ BINANCE = Venue(
         server_time="result.serverTime",
         event_type="event.e",
         event_client_id="event.c",
+        event_original_id="event.C",
         event_order_id="event.i",
         event_order_status="event.X",
         event_filled="event.z",
@@ -128,8 +129,10 @@ BINANCE = Venue(
         ErrorRule(-1007, ErrorClass.OUTCOME_UNKNOWN),
     ),
     open_outcome_status=500,
+    placement_max_ms=15_000,  # receive window 5 s, matching time-out 10 s
     order_event="executionReport",
     shutdown_event="serverShutdown",
+    stream_end_event="eventStreamTerminated",
     quantity_scale=8,
     client_id_max=CLIENT_ID_MAX,
 )

@@ -113,7 +113,6 @@ def test_canceled_by_another_hand(stage: Stage) -> None:
     ("code", "text", "error_class"),
     [
         (-2010, "Account has insufficient balance for requested action.", "funds"),
-        (-2010, "Duplicate order sent.", "duplicate"),
         (-1013, "Filter failure: LOT_SIZE", "filter"),
         (-1013, "Filter failure: MAX_NUM_ORDERS", "order_limit"),
         (-1015, "Too many new orders; current limit is 10 orders per 10 SECONDS.", "order_limit"),
@@ -188,13 +187,73 @@ def test_server_error_of_no_known_code_leaves_the_outcome_open(stage: Stage) -> 
 
 
 def test_no_such_order_is_believed_only_after_the_timeout(stage: Stage) -> None:
-    engine, request, _ = order_in_flight(stage, limits={"order_timeout_ms": 1500})
+    engine, request, _ = order_in_flight(stage, venue_data=dataclasses.replace(rig.FAST_BINANCE, placement_max_ms=1500))
     began = time.monotonic()
     stage.venue.refuse(request, -1007, "Timeout waiting for response from backend server. Status unknown.", 503)
     rig.wait_order(engine, "unknown")
     event = deny_until_told(stage, engine, stage.venue.expect("order.status"))
     assert time.monotonic() - began > 1.4
     assert (event.error_class, event.code) == ("unknown_order", -2013)
+
+
+def test_no_such_order_is_not_believed_of_a_question_asked_too_early(stage: Stage) -> None:
+    """A stalled venue answers late; what counts is when it was asked."""
+    engine, request, _ = order_in_flight(stage, venue_data=dataclasses.replace(rig.FAST_BINANCE, placement_max_ms=1500))
+    stage.venue.refuse(request, -1007, "Timeout waiting for response from backend server. Status unknown.", 503)
+    rig.wait_order(engine, "unknown")
+    early = stage.venue.expect("order.status")
+    late = stage.venue.expect("order.status")  # a second later
+    stage.venue.refuse(early, -2013, "Order does not exist.")
+    assert engine.next_event(0.3) is None
+    stage.venue.refuse(late, -2013, "Order does not exist.")
+    assert rig.wait_order(engine, "rejected").error_class == "unknown_order"
+
+
+def test_duplicate_client_id_is_the_order_itself(stage: Stage) -> None:
+    """Placed before a restart, say: its fate is asked for, not taken for a rejection."""
+    engine, request, _ = order_in_flight(stage)
+    stage.venue.refuse(request, -2010, "Duplicate order sent.")
+    event = rig.wait_order(engine, "unknown")
+    assert (event.error_class, event.code) == ("duplicate", -2010)
+    query = stage.venue.expect("order.status")
+    stage.venue.reply(query, describe(query, "FILLED", "0.01000000"))
+    assert rig.wait_order(engine, "filled").filled == "0.01000000"
+
+
+def test_asked_to_wait(stage: Stage) -> None:
+    """No order, no question and no clock comparison goes to a venue that said "too many requests"."""
+    engine, request, _ = order_in_flight(stage)
+    until_ms = int(time.time() * 1000) + 700
+    stage.venue.refuse(request, -1003, "Too many requests.", 429, retryAfter=until_ms)
+    assert rig.wait_order(engine, "rejected").error_class == "rate_limit"
+    stage.peer.deliver(rig.deposit(2))
+    assert rig.wait_order(engine, "refused").reason == "HFT_E_ENGINE_HOLD"
+    time.sleep(max(0.0, until_ms / 1000 - time.time()) + 0.05)
+    stage.peer.deliver(rig.deposit(3))
+    rig.wait_order(engine, "sent")
+
+
+def test_end_of_the_user_stream(stage: Stage) -> None:
+    """Fills would go unheard: the stream is subscribed to again, and what was missed is asked for."""
+    engine, request, _ = order_in_flight(stage)
+    stage.venue.acknowledge(request)
+    rig.wait_order(engine, "acknowledged")
+    stage.venue.send({"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1728973001334}})
+    stage.venue.reply(stage.venue.expect("userDataStream.subscribe.signature"), {"subscriptionId": 1})
+    query = stage.venue.expect("order.status")
+    stage.venue.reply(query, describe(query, "FILLED", "0.01000000"))
+    rig.wait_order(engine, "filled")
+    assert engine.stats().reconnects == 0
+
+
+def test_a_refused_clock_comparison_keeps_the_venue(stage: Stage) -> None:
+    engine, request, _ = order_in_flight(stage)
+    stage.venue.refuse(request, -1021, "Timestamp for this request is outside of the recvWindow.")
+    rig.wait_order(engine, "rejected")
+    stage.venue.refuse(stage.venue.expect("time"), -1000, "An unknown error occurred.", 500)
+    stage.peer.deliver(rig.deposit(2))
+    rig.wait_order(engine, "sent")
+    assert engine.stats().reconnects == 0
 
 
 def deny_until_told(stage: Stage, engine: Engine, query: dict) -> OrderEvent:  # type: ignore[type-arg]

@@ -396,17 +396,6 @@ static int rehearse_if_due(hft_engine *e) {
     return rc;
 }
 
-/* Where the ring itself failed: what is still open goes with it. */
-static void abandon(hft_engine *e) {
-    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) {
-        hft_conn *conn = hft_conn_of(e, slot);
-        if (conn->fd < 0) continue;
-        close(conn->fd);
-        conn->fd = -1;
-        HFT_COUNT(e->stats.sockets_now, -1);
-    }
-}
-
 int hft_engine_run(hft_engine *e) {
     if (!e->opened || e->ring.ops == NULL) return HFT_E_STATE;
     e->now_ns = hft_clock_mono_ns();
@@ -433,7 +422,7 @@ int hft_engine_run(hft_engine *e) {
     sum_counters(e);
     for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_conn_free(hft_conn_of(e, slot));
     hft_ring_close(&e->ring);
-    abandon(e);
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e) && rc < 0; slot++) hft_link_abandon(e, slot, rc);
     return rc;
 }
 

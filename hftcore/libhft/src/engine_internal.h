@@ -30,6 +30,9 @@
 #define HFT_EVENT_RESERVE 64       /* records kept free for the fate of orders: informational events may not use them */
 #define HFT_TICK_NS 10000000u      /* timers are looked at this often */
 #define HFT_CLOCK_SYNC_NS 60000000000u
+#define HFT_QUERIES_MAX 4          /* questions about one order without an answer */
+#define HFT_HOLD_NS 10000000000u   /* a venue that says "too many requests" and not for how long */
+#define HFT_HOLD_MAX_NS 3600000000000u
 #define HFT_QUERY_INTERVAL_NS 1000000000u
 #define HFT_QUERY_DOUBLINGS 5      /* of that interval: 32 s, so that asking never eats up a venue's rate limit */
 #define HFT_ROUND_TRIP_MAX_NS 2000000000u /* a slower answer says too little about the venue's clock */
@@ -59,7 +62,7 @@ typedef struct {
     hft_link link;
     hft_peer session;
     uint32_t in_flight;          /* transactions asked of it */
-    uint32_t announced;          /* its account: entries it announced first that have neither arrived nor been forgotten */
+    uint32_t announced;          /* its account: what it announced first, until it arrives or is forgotten */
     uint32_t unanswered;         /* requests in a row that timed out */
     uint8_t backlog;             /* something it announced waits to be asked for */
 } hft_engine_peer;
@@ -75,6 +78,7 @@ typedef struct {
     uint64_t time_sent_ns;       /* monotonic; 0 = no time request is out */
     uint64_t time_round_trip_ns;
     uint64_t next_time_sync_ns;
+    uint64_t hold_until_ns;      /* monotonic: the venue asked us to wait */
 } hft_engine_venue;
 
 typedef struct {
@@ -93,10 +97,12 @@ typedef struct { /* an order without a final answer */
     uint8_t accepted;            /* the venue has taken it */
     uint8_t ask;                 /* its state must be asked for: events may have been missed */
     uint8_t n_queries;           /* since then, for the pause before the next */
+    uint8_t queries_out;         /* questions without an answer on this connection, oldest first in query_sent_ns */
     uint8_t client_id_len, order_id_len, filled_len, error_class;
     uint16_t rule, venue;
     int32_t code, venue_code;
     uint64_t sent_ns, reply_ns, next_query_ns;
+    uint64_t query_sent_ns[HFT_QUERIES_MAX];
     uint64_t amount_sat, quantity;
     uint8_t txid[32];
     char client_id[HFT_CLIENT_ID_MAX], order_id[36], filled[36];
@@ -172,6 +178,8 @@ void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command);
 void hft_link_tick(hft_engine *e, uint32_t slot);
 /* Counts and reports that a session has become ready, or is no more (0 or 1). */
 void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready);
+/* The ring is gone: the slot's connection with it. */
+void hft_link_abandon(hft_engine *e, uint32_t slot, int code);
 /* Settles the connection of a slot if it is closing: tells the session, reports, plans the next attempt. */
 void hft_link_settle(hft_engine *e, uint32_t slot);
 
@@ -200,12 +208,22 @@ int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, i
                    const char *client_id, size_t client_id_len);
 uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue);
 
+/* 1 while the venue wants to be left alone. */
+static inline int hft_venue_is_held(const hft_engine *e, const hft_engine_venue *v) {
+    return e->now_ns < v->hold_until_ns;
+}
+/* Takes note of an error reply that asks for a pause. */
+void hft_venue_hold(hft_engine *e, uint32_t venue, const hft_json_value *values, uint8_t class);
+
 /* engine_orders.c */
 /* A free record, or NULL. */
 hft_pending *hft_orders_reserve(hft_engine *e);
 void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *values, int is_query);
 void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *values);
 void hft_orders_on_venue_down(hft_engine *e, uint32_t venue);
+/* Events may have been missed: every order of the venue is asked for. */
+void hft_orders_ask_all(hft_engine *e, uint32_t venue);
+int64_t hft_orders_integer(const hft_json_value *value);
 void hft_orders_tick(hft_engine *e);
 /* The class of a venue's error code and message. */
 uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len);

@@ -112,11 +112,9 @@ void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready) {
     report(e, slot, HFT_LINK_READY, NULL);
 }
 
-void hft_link_settle(hft_engine *e, uint32_t slot) {
-    hft_conn *conn = hft_conn_of(e, slot);
-    if (!hft_conn_settle(conn)) return;
+/* The connection is gone: tells the session, and what depends on it. */
+static void on_down(hft_engine *e, uint32_t slot) {
     HFT_COUNT(e->stats.sockets_now, -1);
-    HFT_COUNT(e->stats.reconnects, e->stopping ? 0 : 1);
     hft_link_set_ready(e, slot, 0);
     if (is_peer(e, slot)) {
         hft_inventory_on_peer_down(e, slot);
@@ -124,8 +122,28 @@ void hft_link_settle(hft_engine *e, uint32_t slot) {
     } else {
         hft_venue_on_down(e, slot - e->n_peers);
     }
-    report(e, slot, HFT_LINK_LOST, &conn->err);
-    plan_retry(e, hft_link_of(e, slot));
+    report(e, slot, HFT_LINK_LOST, &hft_conn_of(e, slot)->err);
+}
+
+void hft_link_settle(hft_engine *e, uint32_t slot) {
+    if (!hft_conn_settle(hft_conn_of(e, slot))) return;
+    hft_link *link = hft_link_of(e, slot);
+    HFT_COUNT(e->stats.reconnects, e->stopping ? 0 : 1);
+    on_down(e, slot);
+    plan_retry(e, link);
+    if (!is_peer(e, slot) && e->venues[slot - e->n_peers].hold_until_ns > link->retry_at_ns)
+        link->retry_at_ns = e->venues[slot - e->n_peers].hold_until_ns;
+}
+
+void hft_link_abandon(hft_engine *e, uint32_t slot, int code) {
+    hft_conn *conn = hft_conn_of(e, slot);
+    if (conn->state == HFT_CONN_IDLE) return;
+    (void)hft_fail(&conn->err, code, 0, "the ring failed");
+    close(conn->fd);
+    conn->fd = -1;
+    conn->in_flight = 0;
+    conn->state = HFT_CONN_IDLE;
+    on_down(e, slot);
 }
 
 void hft_link_tick(hft_engine *e, uint32_t slot) {

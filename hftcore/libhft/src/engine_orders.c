@@ -27,19 +27,6 @@ static hft_pending *find(hft_engine *e, uint32_t venue, const hft_json_value *id
     return NULL;
 }
 
-/* An order is known by our id, or by the venue's: a cancellation by another hand is reported under that one's id. */
-static hft_pending *find_reported(hft_engine *e, uint32_t venue, const hft_json_value *id,
-                                  const hft_json_value *order_id) {
-    hft_pending *found = find(e, venue, id);
-    for (uint32_t i = 0; i < e->config.pending_cap && found == NULL && order_id->ptr != NULL; i++) {
-        hft_pending *p = &e->pending[i];
-        if (p->used && p->venue == venue && p->order_id_len != 0 && p->order_id_len == order_id->len &&
-            memcmp(p->order_id, order_id->ptr, order_id->len) == 0)
-            found = p;
-    }
-    return found;
-}
-
 static int is_final(uint8_t state) {
     return state == HFT_ORDER_FILLED || state == HFT_ORDER_CANCELED || state == HFT_ORDER_REJECTED;
 }
@@ -114,7 +101,7 @@ static void set_state(hft_engine *e, hft_pending *p, uint8_t state, const hft_js
     report(e, p);
 }
 
-static void ask_now(const hft_engine *e, hft_pending *p) {
+static void ask_now(const hft_engine *e, hft_pending *p) { /* from now on its state must be asked for */
     p->ask = 1;
     p->n_queries = 0;
     p->next_query_ns = e->now_ns;
@@ -146,7 +133,7 @@ uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const ch
     return HFT_ERROR_OTHER;
 }
 
-static int64_t integer_of(const hft_json_value *value) {
+int64_t hft_orders_integer(const hft_json_value *value) {
     uint64_t magnitude = 0;
     if (value->ptr == NULL || value->len == 0) return 0;
     int negative = value->ptr[0] == '-';
@@ -162,35 +149,55 @@ static uint8_t state_of(const hft_engine_venue *v, const hft_json_value *status)
     return HFT_ORDER_ACKNOWLEDGED;
 }
 
-static void on_error(hft_engine *e, hft_engine_venue *v, hft_pending *p, const hft_json_value *values, int is_query) {
+/* 1 if an error reply to an order does not say for sure that there is no order. */
+static int is_in_doubt(const hft_engine_venue *v, uint8_t class, const hft_json_value *status) {
+    int64_t open_from = v->config.open_outcome_status;
+    /* A client id that is in use belongs to an order of the same signal, placed before: its fate is ours. */
+    if (class == HFT_ERROR_OUTCOME_UNKNOWN || class == HFT_ERROR_DUPLICATE) return 1;
+    if (status->ptr != NULL && status->type != HFT_JSON_NUMBER) return 1;
+    return class == HFT_ERROR_OTHER && open_from != 0 && hft_orders_integer(status) >= open_from;
+}
+
+/* 1 if "no such order" can be believed: the question left when the venue could no longer be working on the order. */
+static int is_gone(const hft_engine_venue *v, hft_pending *p, uint8_t class, uint64_t asked_ns) {
+    if (class != HFT_ERROR_UNKNOWN_ORDER) return 0;
+    /* The venue has confirmed this one: the question was overtaken, or the order has left its records since. */
+    if (p->state != HFT_ORDER_UNKNOWN) p->ask = 0;
+    return p->ask && asked_ns > p->sent_ns + v->config.placement_max_ns;
+}
+
+static void on_error(hft_engine *e, uint32_t venue, hft_pending *p, const hft_json_value *values, int is_query,
+                     uint64_t asked_ns) {
+    hft_engine_venue *v = &e->venues[venue];
     const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
-    int64_t code = integer_of(&values[HFT_REPLY_ERROR_CODE]);
+    int64_t code = hft_orders_integer(&values[HFT_REPLY_ERROR_CODE]);
     uint8_t class = hft_orders_error_class(v, code, message->ptr != NULL ? message->ptr : "", message->len);
     if (class == HFT_ERROR_CLOCK) v->next_time_sync_ns = e->now_ns;
-    int64_t open_from = v->config.open_outcome_status;
-    int in_doubt = class == HFT_ERROR_OUTCOME_UNKNOWN ||
-                   (class == HFT_ERROR_OTHER && open_from != 0 && integer_of(&values[HFT_REPLY_STATUS]) >= open_from);
-    if (is_query) {
-        if (class != HFT_ERROR_UNKNOWN_ORDER) return; /* asked again */
-        /* The venue has confirmed this one: the question was overtaken, or the order has left its records since. */
-        if (p->state != HFT_ORDER_UNKNOWN) p->ask = 0;
-        /* "No such order" is believed only once the venue can no longer be working on it. */
-        if (!p->ask || e->now_ns - p->sent_ns <= e->config.order_timeout_ns) return;
-    }
+    hft_venue_hold(e, venue, values, class);
+    if (is_query && !is_gone(v, p, class, asked_ns)) return; /* asked again */
+    int in_doubt = !is_query && is_in_doubt(v, class, &values[HFT_REPLY_STATUS]);
     p->venue_code = (int32_t)code;
     p->error_class = class;
-    p->code = in_doubt && !is_query ? HFT_E_ENGINE_UNKNOWN : 0;
+    p->code = in_doubt ? HFT_E_ENGINE_UNKNOWN : 0;
     p->text[copy_text(p->text, sizeof p->text - 1, message)] = '\0';
     p->next_query_ns = e->now_ns + HFT_QUERY_INTERVAL_NS;
-    p->ask = in_doubt && !is_query;
+    p->ask = (uint8_t)in_doubt;
     p->n_queries = 0;
-    set_state(e, p, in_doubt && !is_query ? HFT_ORDER_UNKNOWN : HFT_ORDER_REJECTED, NULL);
+    set_state(e, p, in_doubt ? HFT_ORDER_UNKNOWN : HFT_ORDER_REJECTED, NULL);
 }
 
 /* Venues without a status in their replies tell a failure by its code alone. */
 static int is_failure(const hft_json_value *values) {
     const hft_json_value *status = &values[HFT_REPLY_STATUS];
-    return status->ptr != NULL ? integer_of(status) != STATUS_OK : values[HFT_REPLY_ERROR_CODE].ptr != NULL;
+    return status->ptr != NULL ? hft_orders_integer(status) != STATUS_OK : values[HFT_REPLY_ERROR_CODE].ptr != NULL;
+}
+
+/* When the question was sent that this is the answer to: the oldest open one, so that a lost answer can make the next
+ * ones look older than they are, never younger. 0 = none is open. */
+static uint64_t take_question(hft_pending *p) {
+    uint64_t asked_ns = p->queries_out != 0 ? p->query_sent_ns[0] : 0;
+    if (p->queries_out != 0) memmove(p->query_sent_ns, p->query_sent_ns + 1, --p->queries_out * sizeof asked_ns);
+    return asked_ns;
 }
 
 void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *values, int is_query) {
@@ -204,8 +211,9 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
     if (p == NULL) return; /* an order of another program, or one that is settled */
     if (!is_query && p->state == HFT_ORDER_SENT)
         hft_hist_record(&e->latency[HFT_LATENCY_REPLY], e->now_ns - p->sent_ns);
+    uint64_t asked_ns = is_query ? take_question(p) : 0;
     if (is_failure(values)) {
-        on_error(e, v, p, values, is_query);
+        on_error(e, venue, p, values, is_query, asked_ns);
         return;
     }
     p->ask = 0;
@@ -215,7 +223,9 @@ void hft_orders_on_reply(hft_engine *e, uint32_t venue, const hft_json_value *va
 }
 
 void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *values) {
-    hft_pending *p = find_reported(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID], &values[HFT_REPLY_EVENT_ORDER_ID]);
+    hft_pending *p = find(e, venue, &values[HFT_REPLY_EVENT_CLIENT_ID]);
+    /* A cancellation by another hand has that one's id; the order's own stands beside it. */
+    if (p == NULL) p = find(e, venue, &values[HFT_REPLY_EVENT_ORIGINAL_ID]);
     if (p == NULL) return;
     p->order_id_len = copy_text(p->order_id, sizeof p->order_id, &values[HFT_REPLY_EVENT_ORDER_ID]);
     set_state(e, p, state_of(&e->venues[venue], &values[HFT_REPLY_EVENT_ORDER_STATUS]),
@@ -224,22 +234,33 @@ void hft_orders_on_event(hft_engine *e, uint32_t venue, const hft_json_value *va
 
 /* ---- time ---- */
 
-/* Orders without an answer become unknown; of those that rest, fills may be missed: all are asked for again. */
+void hft_orders_ask_all(hft_engine *e, uint32_t venue) {
+    for (uint32_t i = 0; i < e->config.pending_cap; i++)
+        if (e->pending[i].used && e->pending[i].venue == venue) ask_now(e, &e->pending[i]);
+}
+
+/* Orders without an answer become unknown; of those that rest, fills may be missed. */
 void hft_orders_on_venue_down(hft_engine *e, uint32_t venue) {
+    hft_orders_ask_all(e, venue);
     for (uint32_t i = 0; i < e->config.pending_cap; i++) {
         hft_pending *p = &e->pending[i];
         if (!p->used || p->venue != venue) continue;
-        ask_now(e, p);
+        p->queries_out = 0;
         set_unknown(e, p, "connection lost");
     }
 }
 
 static void query(hft_engine *e, hft_pending *p) {
     const hft_engine_rule *rule = &e->rules[p->rule];
+    if (p->queries_out == HFT_QUERIES_MAX) { /* what answers nothing is no connection */
+        hft_conn_close(&e->venues[p->venue].session.conn, HFT_E_TIMEOUT, "questions about an order go unanswered");
+        return;
+    }
     p->next_query_ns = e->now_ns + (HFT_QUERY_INTERVAL_NS << p->n_queries);
     if (p->n_queries < HFT_QUERY_DOUBLINGS) p->n_queries++;
-    (void)!hft_venue_send(e, p->venue, &rule->query, rule->query_client_id_slot, rule->query_timestamp_slot,
-                          p->client_id, p->client_id_len);
+    int rc = hft_venue_send(e, p->venue, &rule->query, rule->query_client_id_slot, rule->query_timestamp_slot,
+                            p->client_id, p->client_id_len);
+    if (rc == 0) p->query_sent_ns[p->queries_out++] = e->now_ns;
 }
 
 void hft_orders_tick(hft_engine *e) {
@@ -250,6 +271,8 @@ void hft_orders_tick(hft_engine *e) {
         if (p->dirty) report(e, p);
         if (p->state == HFT_ORDER_SENT && e->now_ns - p->sent_ns > e->config.order_timeout_ns)
             set_unknown(e, p, "no answer in time");
-        if (p->used && p->ask && e->venues[p->venue].link.ready && e->now_ns >= p->next_query_ns) query(e, p);
+        const hft_engine_venue *v = &e->venues[p->venue];
+        if (p->used && p->ask && v->link.ready && !hft_venue_is_held(e, v) && e->now_ns >= p->next_query_ns)
+            query(e, p);
     }
 }

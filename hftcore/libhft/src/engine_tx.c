@@ -135,8 +135,9 @@ static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
     if (hft_inventory_find(&e->fired, key) != NULL) return HFT_E_ENGINE_DUPLICATE;
     const hft_engine_venue *v = &e->venues[rule->venue];
     /* A connection that is closing still counts as ready until it is closed. */
-    if (!v->link.ready || e->stopping || v->session.state != HFT_WSCLIENT_OPEN || v->session.conn.state != HFT_CONN_OPEN)
-        return HFT_E_ENGINE_NOT_READY;
+    int is_open = v->session.state == HFT_WSCLIENT_OPEN && v->session.conn.state == HFT_CONN_OPEN;
+    if (!v->link.ready || !is_open || e->stopping) return HFT_E_ENGINE_NOT_READY;
+    if (hft_venue_is_held(e, v)) return HFT_E_ENGINE_HOLD;
     if (e->n_pending == e->config.pending_cap) return HFT_E_ENGINE_PENDING_FULL;
     if (!hft_events_room_for_order(e)) return HFT_E_ENGINE_EVENTS_FULL;
     hft_risk_kill(&e->risk, atomic_load_explicit(&e->killed, memory_order_relaxed));

@@ -61,6 +61,25 @@ static void refuse(hft_engine *e, uint32_t venue, const hft_json_value *values) 
     hft_conn_close(&e->venues[venue].session.conn, HFT_E_ENGINE_REPLY, text);
 }
 
+/* Ignoring a request to wait earns a ban (Binance: HTTP 418 after 429). */
+void hft_venue_hold(hft_engine *e, uint32_t venue, const hft_json_value *values, uint8_t class) {
+    hft_engine_venue *v = &e->venues[venue];
+    if (class != HFT_ERROR_RATE_LIMIT) return;
+    uint64_t hold_ns = HFT_HOLD_NS, venue_ns = hft_venue_time_ns(e, venue);
+    int64_t units = hft_orders_integer(&values[HFT_REPLY_RETRY_AFTER]);
+    if (units > 0 && (uint64_t)units <= INT64_MAX / v->config.server_time_unit_ns) {
+        uint64_t until_ns = (uint64_t)units * v->config.server_time_unit_ns;
+        hold_ns = until_ns > venue_ns ? until_ns - venue_ns : 0;
+    }
+    v->hold_until_ns = e->now_ns + (hold_ns < HFT_HOLD_MAX_NS ? hold_ns : HFT_HOLD_MAX_NS);
+}
+
+static uint8_t error_class(const hft_engine_venue *v, const hft_json_value *values) {
+    const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
+    return hft_orders_error_class(v, hft_orders_integer(&values[HFT_REPLY_ERROR_CODE]),
+                                  message->ptr != NULL ? message->ptr : "", message->len);
+}
+
 static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values) {
     hft_engine_venue *v = &e->venues[venue];
     const hft_json_value *time = &values[HFT_REPLY_SERVER_TIME];
@@ -68,8 +87,10 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
     if (v->time_sent_ns == 0) return;
     if (time->ptr == NULL || hft_u64_parse(&units, time->ptr, time->len) < 0 ||
         units > INT64_MAX / v->config.server_time_unit_ns) {
-        refuse(e, venue, values);
-        return;
+        hft_venue_hold(e, venue, values, error_class(v, values));
+        v->time_sent_ns = 0;
+        if (!v->clock_known) refuse(e, venue, values);
+        return; /* else the clocks are compared again after the usual while */
     }
     v->time_round_trip_ns = e->now_ns - v->time_sent_ns;
     v->time_sent_ns = 0;
@@ -88,6 +109,7 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
 
 static void on_user(hft_engine *e, uint32_t venue, const hft_json_value *values) {
     if (!hft_json_equals(&values[HFT_REPLY_STATUS], "200", 3)) {
+        hft_venue_hold(e, venue, values, error_class(&e->venues[venue], values));
         refuse(e, venue, values);
         return;
     }
@@ -116,6 +138,26 @@ static void leave(hft_engine *e, uint32_t venue) {
     hft_wsclient_close(&v->session, 1000);
 }
 
+/* No news of orders will come any more: subscribe again, and ask for what was missed. */
+static void renew_stream(hft_engine *e, uint32_t venue) {
+    hft_engine_venue *v = &e->venues[venue];
+    if (v->config.user_request == NULL) return;
+    send_or_close(e, venue, &v->user_request);
+    hft_orders_ask_all(e, venue);
+}
+
+static int is_event(const hft_json_value *type, const char *name) {
+    return name[0] != '\0' && hft_json_equals(type, name, strlen(name));
+}
+
+static void on_event(hft_engine *e, uint32_t venue, const hft_json_value *values) {
+    const hft_venue_config *config = &e->venues[venue].config;
+    const hft_json_value *type = &values[HFT_REPLY_EVENT_TYPE];
+    if (is_event(type, config->order_event)) hft_orders_on_event(e, venue, values);
+    else if (is_event(type, config->shutdown_event)) leave(e, venue);
+    else if (is_event(type, config->stream_end_event)) renew_stream(e, venue);
+}
+
 static void on_message(hft_engine *e, uint32_t venue, const hft_wsclient_event *message) {
     hft_engine_venue *v = &e->venues[venue];
     hft_json_value values[HFT_REPLY_PATHS];
@@ -126,15 +168,9 @@ static void on_message(hft_engine *e, uint32_t venue, const hft_wsclient_event *
         hft_conn_close(&v->session.conn, rc, "message from the venue");
         return;
     }
-    const hft_json_value *type = &values[HFT_REPLY_EVENT_TYPE], *id = &values[HFT_REPLY_ID];
-    if (type->ptr != NULL) {
-        if (hft_json_equals(type, v->config.order_event, strlen(v->config.order_event)))
-            hft_orders_on_event(e, venue, values);
-        else if (hft_json_equals(type, v->config.shutdown_event, strlen(v->config.shutdown_event)))
-            leave(e, venue);
-        return;
-    }
-    if (hft_json_equals(id, "time", 4)) on_time(e, venue, values);
+    const hft_json_value *id = &values[HFT_REPLY_ID];
+    if (values[HFT_REPLY_EVENT_TYPE].ptr != NULL) on_event(e, venue, values);
+    else if (hft_json_equals(id, "time", 4)) on_time(e, venue, values);
     else if (hft_json_equals(id, "user", 4)) on_user(e, venue, values);
     else if (id->type != HFT_JSON_STRING) report_stray(e, venue, values);
     else hft_orders_on_reply(e, venue, values, id->len > 2 && memcmp(id->ptr, "q-", 2) == 0);
@@ -160,7 +196,9 @@ void hft_venue_tick(hft_engine *e, uint32_t venue) {
     hft_engine_venue *v = &e->venues[venue];
     hft_wsclient_refill(&v->session);
     hft_wsclient_tick(&v->session, e->now_ns, e->config.venue_ping_interval_ns, e->config.venue_idle_timeout_ns);
-    if (v->link.ready && e->now_ns >= v->next_time_sync_ns && v->session.state == HFT_WSCLIENT_OPEN) ask_time(e, venue);
+    if (v->link.ready && e->now_ns >= v->next_time_sync_ns && v->session.state == HFT_WSCLIENT_OPEN &&
+        !hft_venue_is_held(e, v))
+        ask_time(e, venue);
 }
 
 void hft_venue_on_down(hft_engine *e, uint32_t venue) {

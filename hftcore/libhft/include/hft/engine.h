@@ -58,8 +58,9 @@ typedef enum { /* how an error is to be handled; names in hftcore.venues.ErrorCl
 
 enum { /* paths in a venue's messages; n_keys == 0 where the venue has no such thing */
     HFT_REPLY_ID = 0, HFT_REPLY_STATUS, HFT_REPLY_ERROR_CODE, HFT_REPLY_ERROR_MESSAGE, HFT_REPLY_ORDER_ID,
-    HFT_REPLY_ORDER_STATUS, HFT_REPLY_FILLED, HFT_REPLY_SERVER_TIME, HFT_REPLY_EVENT_TYPE, HFT_REPLY_EVENT_CLIENT_ID,
-    HFT_REPLY_EVENT_ORDER_ID, HFT_REPLY_EVENT_ORDER_STATUS, HFT_REPLY_EVENT_FILLED, HFT_REPLY_PATHS,
+    HFT_REPLY_ORDER_STATUS, HFT_REPLY_FILLED, HFT_REPLY_SERVER_TIME, HFT_REPLY_RETRY_AFTER, HFT_REPLY_EVENT_TYPE,
+    HFT_REPLY_EVENT_CLIENT_ID, HFT_REPLY_EVENT_ORIGINAL_ID, HFT_REPLY_EVENT_ORDER_ID,
+    HFT_REPLY_EVENT_ORDER_STATUS, HFT_REPLY_EVENT_FILLED, HFT_REPLY_PATHS,
 };
 
 typedef struct {
@@ -73,9 +74,10 @@ typedef struct {
     uint32_t n_states;
     struct { int64_t code; char text[64]; uint8_t class; } errors[HFT_ENGINE_ERRORS_MAX]; /* first match counts */
     uint32_t n_errors;
-    char order_event[32], shutdown_event[32];
+    char order_event[32], shutdown_event[32], stream_end_event[32];
     int64_t open_outcome_status;  /* a reply with this status or a higher one leaves the outcome open; 0 = none does */
-    uint64_t server_time_unit_ns; /* of the server time: 1000000 = milliseconds */
+    uint64_t server_time_unit_ns; /* of the server time and of retry_after: 1000000 = milliseconds */
+    uint64_t placement_max_ns;    /* an order this old is placed, or never will be */
 } hft_venue_config;
 
 typedef struct {

@@ -112,7 +112,8 @@
     X(HFT_E_ENGINE_PENDING_FULL, -22002, "too many orders without an answer")                               \
     X(HFT_E_ENGINE_REPLY, -22003, "venue's reply was not understood")                                       \
     X(HFT_E_ENGINE_DUPLICATE, -22004, "order for this signal was already sent")                             \
-    X(HFT_E_ENGINE_UNKNOWN, -22005, "outcome unknown: connection lost or no answer in time")
+    X(HFT_E_ENGINE_UNKNOWN, -22005, "outcome unknown: connection lost or no answer in time")                \
+    X(HFT_E_ENGINE_HOLD, -22006, "venue asked us to wait")
 
 #define HFT_STATUS_ENUM(name, value, text) name = (value),
 enum hft_status { HFT_OK = 0, HFT_STATUS_LIST(HFT_STATUS_ENUM) };
