@@ -117,6 +117,8 @@ REPLY_FIELDS = (
 )
 BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
 MS = 1_000_000
+# A signal that comes between Python's last look and the system call does not interrupt the wait: look again.
+SIGNAL_MS = 200
 PLACEHOLDER = venues.Credentials("dry-run", b"dry-run")  # signs dry runs that were given no key
 
 
@@ -615,8 +617,11 @@ cdef class Engine:
         if c == NULL:
             return None
         memcpy(&copy, c, sizeof(copy))
+        event = self._convert(&copy)  # runs Python: Ctrl-C here must not lose the fate of an order
+        if self._engine == NULL:  # nor a handler's stop() tell it twice: it has put it into the backlog
+            return None
         hft_engine_release_event(self._engine)
-        return self._convert(&copy)
+        return event
 
     def _poll(self, deadline):
         """The next event from the reactor, or None at the deadline (None = none) or when it is over."""
@@ -636,7 +641,7 @@ cdef class Engine:
             if poll is None:
                 poll = select.poll()
                 poll.register(hft_engine_event_fd(self._engine), select.POLLIN)
-            if poll.poll(left_ms):
+            if poll.poll(SIGNAL_MS if left_ms is None else min(left_ms, SIGNAL_MS)):
                 self._clear_wake()
 
     def _clear_wake(self):
