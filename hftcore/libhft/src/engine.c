@@ -121,7 +121,7 @@ static void *take(hft_engine *e, size_t size) {
     size_t rounded = (size + 63) / 64 * 64;
     if (size == 0) rounded = 64;
     if (e->n_blocks == sizeof e->blocks / sizeof *e->blocks) return NULL;
-    void *block = aligned_alloc(64, rounded); /* untouched pages of a large block cost nothing */
+    void *block = aligned_alloc(64, rounded); /* a page costs memory when it is first touched, and some us then */
     if (block == NULL) return NULL;
     e->blocks[e->n_blocks].memory = block;
     e->blocks[e->n_blocks++].size = rounded;
@@ -129,13 +129,20 @@ static void *take(hft_engine *e, size_t size) {
     return block;
 }
 
+/* Memory that the hot path writes to all over: its pages are touched now. */
+static void *take_touched(hft_engine *e, size_t size) {
+    void *block = take(e, size);
+    if (block != NULL) memset(block, 0, size);
+    return block;
+}
+
 static int take_inventory(hft_engine *e, hft_inventory *inventory, uint32_t cap, const uint64_t key[2]) {
-    void *memory = take(e, hft_inventory_size(cap));
+    void *memory = take_touched(e, hft_inventory_size(cap));
     return memory == NULL ? HFT_E_MEMORY : hft_inventory_init(inventory, memory, cap, key);
 }
 
 static int take_queue(hft_engine *e, hft_spsc *queue, size_t cap, size_t record_size) {
-    void *memory = take(e, cap * record_size);
+    void *memory = take_touched(e, cap * record_size);
     return memory == NULL ? HFT_E_MEMORY : hft_spsc_init(queue, memory, cap, record_size);
 }
 

@@ -206,7 +206,8 @@ void hft_venue_on_down(hft_engine *e, uint32_t venue);
 /* Fills a template that needs at most a client id and a timestamp, and sends it. */
 int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
                    const char *client_id, size_t client_id_len);
-uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue);
+/* The venue's clock at a tick stamp. */
+uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue, uint64_t tick);
 
 /* 1 while the venue wants to be left alone. */
 static inline int hft_venue_is_held(const hft_engine *e, const hft_engine_venue *v) {

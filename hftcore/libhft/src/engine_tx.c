@@ -127,11 +127,9 @@ static void fired_key(uint8_t key[32], uint32_t rule, const uint8_t txid[32]) {
     key[0] = (uint8_t)(key[0] ^ rule);
 }
 
-/* Why this order may not leave, or 0: then it is accounted as sent. */
-static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
+/* Why this order may not leave, or 0: then the risk gate counts it as sent. key: of the rule and the txid. */
+static int decide(hft_engine *e, uint32_t rule_index, const uint8_t key[32]) {
     const hft_engine_rule *rule = &e->rules[rule_index];
-    uint8_t key[32];
-    fired_key(key, rule_index, t->txid);
     if (hft_inventory_find(&e->fired, key) != NULL) return HFT_E_ENGINE_DUPLICATE;
     const hft_engine_venue *v = &e->venues[rule->venue];
     /* A connection that is closing still counts as ready until it is closed. */
@@ -141,20 +139,17 @@ static int decide(hft_engine *e, uint32_t rule_index, const transaction *t) {
     if (e->n_pending == e->config.pending_cap) return HFT_E_ENGINE_PENDING_FULL;
     if (!hft_events_room_for_order(e)) return HFT_E_ENGINE_EVENTS_FULL;
     hft_risk_kill(&e->risk, atomic_load_explicit(&e->killed, memory_order_relaxed));
-    int rc = hft_risk_check(&e->risk, rule_index, rule->notional, e->now_ns);
-    if (rc < 0) return rc;
-    (void)hft_inventory_add(&e->fired, key);
-    return 0;
+    return hft_risk_check(&e->risk, rule_index, rule->notional, e->now_ns);
 }
 
-/* Fills, signs and frames; returns the frame, in the session's space, or NULL with the reason in *rc. */
-static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, const char *client_id, size_t client_id_len,
-                            size_t *frame_len, int *rc) {
+/* Fills, signs and frames; returns the frame, in the session's space, or NULL and why in *rc. now: a tick. */
+static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, uint64_t now, const char *client_id,
+                            size_t client_id_len, size_t *frame_len, int *rc) {
     hft_wsclient *session = &e->venues[rule->venue].session;
     hft_order_value values[HFT_ORDER_SLOTS_MAX];
     values[rule->client_id_slot].text = client_id;
     values[rule->client_id_slot].text_len = client_id_len;
-    values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue);
+    values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue, now);
     if (rule->quantity_slot >= 0) values[rule->quantity_slot].u64 = rule->quantity;
     uint8_t *payload = hft_wsclient_begin(session, rule->order.message_max);
     *rc = HFT_E_CONN_SEND_FULL;
@@ -172,7 +167,8 @@ static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, con
     hft_conn *conn = &e->venues[rule->venue].session.conn;
     size_t frame_len = 0;
     int rc = 0;
-    const uint8_t *frame = build(e, rule, client_id, client_id_len, &frame_len, &rc);
+    uint64_t now = t->ticks[HFT_STAGE_DECIDE + 1];
+    const uint8_t *frame = build(e, rule, now, client_id, client_id_len, &frame_len, &rc);
     if (frame == NULL) return rc;
     stamp(e, t, HFT_STAGE_BUILD);
     if (e->config.dry_run) {
@@ -205,7 +201,8 @@ void hft_engine_rehearse(hft_engine *e) {
         int rc = 0;
         uint8_t hashes[2][32];
         if (!v->link.ready) continue;
-        const uint8_t *frame = build(e, rule, client_id, sizeof client_id - 1, &frame_len, &rc);
+        uint64_t now = hft_ticks(&e->clock);
+        const uint8_t *frame = build(e, rule, now, client_id, sizeof client_id - 1, &frame_len, &rc);
         if (frame == NULL) continue;
         hft_sha256d_digest2(hashes[0], frame, frame_len / 2, hashes[1], frame, frame_len / 4);
         if (v->session.conn.use_tls) hft_tls_rehearse(v->config.tls, frame, frame_len);
@@ -262,9 +259,14 @@ static void try_rule(hft_engine *e, uint32_t rule_index, transaction *t) {
     if (deposit == NULL) return;
     char client_id[HFT_CLIENT_ID_MAX];
     size_t client_id_len = put_client_id(client_id, rule_index, t->txid);
-    int rc = decide(e, rule_index, t);
+    uint8_t key[32];
+    fired_key(key, rule_index, t->txid);
+    int rc = decide(e, rule_index, key);
     stamp(e, t, HFT_STAGE_DECIDE);
-    if (rc == 0) rc = place(e, &e->rules[rule_index], t, client_id, client_id_len);
+    if (rc == 0) {
+        rc = place(e, &e->rules[rule_index], t, client_id, client_id_len);
+        (void)hft_inventory_add(&e->fired, key); /* even if nothing left: one signal, one try */
+    }
     if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, deposit, client_id, client_id_len);
     if (rc < 0) HFT_COUNT(e->stats.orders_refused, 1);
     else if (e->config.dry_run) HFT_COUNT(e->stats.orders_dry_run, 1);
@@ -327,11 +329,12 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
         e->peers[peer].session.checksum_errors++;
         return;
     }
+    if (t.txid_known) hft_inventory_prefetch(&e->matched, t.txid);
     stamp(e, &t, HFT_STAGE_VERIFY);
     if (!is_news(e, &t) || (e->n_deposits == 0 && !is_whale(e, &t))) return;
     if (hft_inventory_find(&e->matched, t.txid) != NULL) return; /* the same transaction under another witness */
-    (void)hft_inventory_add(&e->matched, t.txid);
     for (uint32_t i = 0; i < e->n_rules; i++) try_rule(e, i, &t);
+    (void)hft_inventory_add(&e->matched, t.txid);
     if (is_whale(e, &t)) report_whale(e, &t);
     report_deposits(e, &t);
 }

@@ -4,8 +4,8 @@
 #include "engine_internal.h"
 #include "hft/text.h"
 
-uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue) {
-    return hft_engine_wall_ns(e) + (uint64_t)e->venues[venue].clock_offset_ns;
+uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue, uint64_t tick) {
+    return hft_ticks_wall_ns(&e->clock, tick) + (uint64_t)e->venues[venue].clock_offset_ns;
 }
 
 int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
@@ -16,7 +16,7 @@ int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, i
         values[client_id_slot].text = client_id;
         values[client_id_slot].text_len = client_id_len;
     }
-    if (timestamp_slot >= 0) values[timestamp_slot].u64 = hft_venue_time_ns(e, venue);
+    if (timestamp_slot >= 0) values[timestamp_slot].u64 = hft_venue_time_ns(e, venue, hft_ticks(&e->clock));
     uint8_t *payload = hft_wsclient_begin(session, t->message_max);
     if (payload == NULL) return HFT_E_CONN_SEND_FULL;
     int len = hft_order_fill(t, payload, t->message_max, values, NULL);

@@ -61,6 +61,10 @@ static uint32_t *bucket_of(const hft_inventory *inventory, const uint8_t hash[32
     return &inventory->buckets[(uint32_t)sip_hash(inventory->key, hash) & inventory->bucket_mask];
 }
 
+void hft_inventory_prefetch(const hft_inventory *inventory, const uint8_t hash[32]) {
+    __builtin_prefetch(bucket_of(inventory, hash), 1);
+}
+
 hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]) {
     for (uint32_t i = *bucket_of(inventory, hash); i != NONE; i = inventory->entries[i].next)
         if (memcmp(inventory->entries[i].hash, hash, 32) == 0) return &inventory->entries[i];

@@ -80,12 +80,6 @@ static void blocks_portable(hft_sha256_state *state, const void *data, size_t n_
     }
 }
 
-static void blocks2_portable(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b,
-                             size_t n_blocks) {
-    blocks_portable(a, data_a, n_blocks);
-    blocks_portable(b, data_b, n_blocks);
-}
-
 static void finish_portable(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
                             const hft_sha256_state *inner, const void *data, size_t n_blocks,
                             const void *tail, size_t n_tail) {
@@ -98,7 +92,25 @@ static void finish_portable(uint8_t out[32], const hft_sha256_state *outer, uint
     hft_sha256_state_bytes(out, &second);
 }
 
-const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, blocks2_portable, finish_portable};
+static void double2_portable(uint8_t out_a[32], const hft_sha256_padded *a, uint8_t out_b[32],
+                             const hft_sha256_padded *b) {
+    finish_portable(out_a, &hft_sha256_iv, 256, &hft_sha256_iv, a->data, a->n_blocks, a->tail, a->n_tail);
+    finish_portable(out_b, &hft_sha256_iv, 256, &hft_sha256_iv, b->data, b->n_blocks, b->tail, b->n_tail);
+}
+
+const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, double2_portable, finish_portable};
+
+/* ---- padding ---- */
+
+static const uint8_t *end_of(const void *data, size_t len) {
+    return (len & 63) != 0 ? (const uint8_t *)data + (len & ~(size_t)63) : NULL;
+}
+
+static void padded_init(hft_sha256_padded *m, const void *data, size_t len) {
+    m->data = data;
+    m->n_blocks = len / 64;
+    m->n_tail = hft_sha256_pad(m->tail, end_of(data, len), len & 63, len);
+}
 
 /* ---- dispatch ---- */
 
@@ -118,26 +130,24 @@ static int self_test(const hft_sha256_kernels *kernels) {
         {{0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad}},
         {{0x248d6a61, 0xd20638b8, 0xe5c02693, 0x0c3e6039, 0xa33ce459, 0x64ff2167, 0xf6ecedd4, 0x19db06c1}},
     };
-    /* sha256d("abc") */
-    static const uint8_t expected_twice[32] = {
-        0x4f, 0x8b, 0x42, 0xc2, 0x2d, 0xd3, 0x72, 0x9b, 0x51, 0x9b, 0xa6, 0xf6, 0x8d, 0x2d, 0xa7, 0xcc,
-        0x5b, 0x2d, 0x60, 0x6d, 0x05, 0xda, 0xed, 0x5a, 0xd5, 0x12, 0x8c, 0xc0, 0x3e, 0x6c, 0x63, 0x58};
-    uint8_t tail[2][128], twice[32];
+    static const uint8_t expected_twice[2][32] = {
+        {0x4f, 0x8b, 0x42, 0xc2, 0x2d, 0xd3, 0x72, 0x9b, 0x51, 0x9b, 0xa6, 0xf6, 0x8d, 0x2d, 0xa7, 0xcc,
+         0x5b, 0x2d, 0x60, 0x6d, 0x05, 0xda, 0xed, 0x5a, 0xd5, 0x12, 0x8c, 0xc0, 0x3e, 0x6c, 0x63, 0x58},
+        {0x0c, 0xff, 0xe1, 0x7f, 0x68, 0x95, 0x4d, 0xac, 0x3a, 0x84, 0xfb, 0x14, 0x58, 0xbd, 0x5e, 0xc9,
+         0x92, 0x09, 0x44, 0x97, 0x49, 0xb2, 0xb3, 0x08, 0xb7, 0xcb, 0x55, 0x81, 0x2f, 0x95, 0x63, 0xaf}};
+    hft_sha256_padded message[2];
+    uint8_t twice[2][32];
     hft_sha256_state state[2] = {hft_sha256_iv, hft_sha256_iv};
-    hft_sha256_state pair[2] = {hft_sha256_iv, hft_sha256_iv};
     for (int i = 0; i < 2; i++) {
-        size_t n_blocks = hft_sha256_pad(tail[i], text[i], text_len[i] & 63, text_len[i]);
-        kernels->blocks(&state[i], tail[i], n_blocks);
+        padded_init(&message[i], text[i], text_len[i]);
+        kernels->blocks(&state[i], message[i].tail, message[i].n_tail);
     }
     if (memcmp(state, expected, sizeof expected) != 0) return HFT_E_SELF_TEST;
-    kernels->blocks2(&pair[0], tail[0], &pair[1], tail[1], 1);
-    if (memcmp(&pair[0], &expected[0], sizeof pair[0]) != 0) return HFT_E_SELF_TEST;
-    pair[0] = hft_sha256_iv;
-    pair[1] = hft_sha256_iv;
-    kernels->blocks2(&pair[0], tail[1], &pair[1], tail[1], 2);
-    if (memcmp(&pair[0], &expected[1], sizeof pair[0]) != 0 || memcmp(&pair[1], &expected[1], sizeof pair[1]) != 0)
-        return HFT_E_SELF_TEST;
-    kernels->finish(twice, &hft_sha256_iv, 256, &hft_sha256_iv, tail[0], 0, tail[0], 1);
+    kernels->finish(twice[0], &hft_sha256_iv, 256, &hft_sha256_iv, NULL, 0, message[0].tail, message[0].n_tail);
+    if (memcmp(twice[0], expected_twice[0], sizeof twice[0]) != 0) return HFT_E_SELF_TEST;
+    kernels->double2(twice[0], &message[0], twice[1], &message[1]);
+    if (memcmp(twice, expected_twice, sizeof twice) != 0) return HFT_E_SELF_TEST;
+    kernels->double2(twice[1], &message[1], twice[0], &message[0]);
     return memcmp(twice, expected_twice, sizeof twice) == 0 ? HFT_OK : HFT_E_SELF_TEST;
 }
 
@@ -178,10 +188,6 @@ void hft_sha256_final(hft_sha256 *s, uint8_t out[32]) {
     hft_sha256_state_bytes(out, &s->state);
 }
 
-static const uint8_t *end_of(const void *data, size_t len) {
-    return (len & 63) != 0 ? (const uint8_t *)data + (len & ~(size_t)63) : NULL;
-}
-
 void hft_sha256_digest(uint8_t out[32], const void *data, size_t len) {
     uint8_t tail[128];
     hft_sha256_state state = hft_sha256_iv;
@@ -203,61 +209,10 @@ void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len) {
     hft_sha256_finish(out, &hft_sha256_iv, 256, &hft_sha256_iv, 0, data, len);
 }
 
-/* One stream of a pair: its blocks come from the message, then from the padded tail. */
-typedef struct {
-    hft_sha256_state state;
-    const uint8_t *next;
-    size_t n_left; /* blocks at `next` */
-    size_t n_tail; /* blocks of the tail still to come after those */
-    uint8_t tail[128];
-} lane;
-
-static void lane_take(lane *l, size_t n_blocks) {
-    if (n_blocks != 0) l->next += 64 * n_blocks;
-    l->n_left -= n_blocks;
-    if (l->n_left != 0) return;
-    l->next = l->tail;
-    l->n_left = l->n_tail;
-    l->n_tail = 0;
-}
-
-static void lane_init(lane *l, const void *data, size_t len) {
-    size_t whole = len / 64;
-    l->state = hft_sha256_iv;
-    l->n_tail = hft_sha256_pad(l->tail, end_of(data, len), len & 63, len);
-    l->next = data;
-    l->n_left = whole;
-    if (whole == 0) lane_take(l, 0);
-}
-
-static void lane_finish(lane *l) {
-    while (l->n_left != 0) {
-        hft_sha256_blocks(&l->state, l->next, l->n_left);
-        lane_take(l, l->n_left);
-    }
-}
-
 void hft_sha256d_digest2(uint8_t out_a[32], const void *a, size_t a_len,
                          uint8_t out_b[32], const void *b, size_t b_len) {
-    lane x, y;
-    lane_init(&x, a, a_len);
-    lane_init(&y, b, b_len);
-    while (x.n_left != 0 && y.n_left != 0) {
-        size_t n_blocks = x.n_left < y.n_left ? x.n_left : y.n_left;
-        kernels_in_use->blocks2(&x.state, x.next, &y.state, y.next, n_blocks);
-        lane_take(&x, n_blocks);
-        lane_take(&y, n_blocks);
-    }
-    lane_finish(&x);
-    lane_finish(&y);
-
-    uint8_t digest[32];
-    hft_sha256_state second_a = hft_sha256_iv, second_b = hft_sha256_iv;
-    hft_sha256_state_bytes(digest, &x.state);
-    hft_sha256_pad(x.tail, digest, sizeof digest, sizeof digest);
-    hft_sha256_state_bytes(digest, &y.state);
-    hft_sha256_pad(y.tail, digest, sizeof digest, sizeof digest);
-    kernels_in_use->blocks2(&second_a, x.tail, &second_b, y.tail, 1);
-    hft_sha256_state_bytes(out_a, &second_a);
-    hft_sha256_state_bytes(out_b, &second_b);
+    hft_sha256_padded x, y;
+    padded_init(&x, a, a_len);
+    padded_init(&y, b, b_len);
+    kernels_in_use->double2(out_a, &x, out_b, &y);
 }

@@ -5,12 +5,23 @@
 #include "hft/endian.h"
 #include "hft/sha256.h"
 
+/* A padded message: its whole blocks where they lie, and the rest with the padding (hft_sha256_pad). */
+typedef struct {
+    const uint8_t *data;
+    size_t n_blocks, n_tail;
+    uint8_t tail[128];
+} hft_sha256_padded;
+
+static inline const uint8_t *hft_sha256_block(const hft_sha256_padded *m, size_t i) {
+    return i < m->n_blocks ? m->data + 64 * i : m->tail + 64 * (i - m->n_blocks);
+}
+
 /* One implementation of the compression function in the three shapes that callers need. */
 typedef struct {
     const char *name;
     void (*blocks)(hft_sha256_state *state, const void *data, size_t n_blocks);
-    /* Two independent streams, n_blocks of each. */
-    void (*blocks2)(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b, size_t n_blocks);
+    /* The double hashes of two messages, side by side as far as both go. */
+    void (*double2)(uint8_t out_a[32], const hft_sha256_padded *a, uint8_t out_b[32], const hft_sha256_padded *b);
     /* The end of a hash of a hash, which sha256d and HMAC are, without a detour through bytes: n_blocks at data and
      * n_tail at tail go into inner, then inner, as the last 32 bytes of a message of outer_bits bits, into outer. */
     void (*finish)(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits, const hft_sha256_state *inner,

@@ -76,27 +76,6 @@ static void blocks_shani(hft_sha256_state *state, const void *data, size_t n_blo
     store_state(state, compress_blocks(load_state(state), data, n_blocks));
 }
 
-static void blocks2_shani(hft_sha256_state *a, const void *data_a, hft_sha256_state *b, const void *data_b,
-                          size_t n_blocks) {
-    const uint8_t *p = data_a, *q = data_b;
-    __m128i v[4], w[4];
-    registers ra = load_state(a), rb = load_state(b);
-    for (; n_blocks != 0; n_blocks--, p += 64, q += 64) {
-        registers start_a = ra, start_b = rb;
-        load_block(v, p);
-        load_block(w, q);
-#pragma GCC unroll 16
-        for (int group = 0; group < 16; group++) {
-            four_rounds(&ra, v, group);
-            four_rounds(&rb, w, group);
-        }
-        ra = add_state(ra, start_a);
-        rb = add_state(rb, start_b);
-    }
-    store_state(a, ra);
-    store_state(b, rb);
-}
-
 /* A digest's words are what a block's would be after the byte swap: they stay in registers between the two hashes. */
 static void finish_shani(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
                          const hft_sha256_state *inner, const void *data, size_t n_blocks,
@@ -111,4 +90,59 @@ static void finish_shani(uint8_t out[32], const hft_sha256_state *outer, uint32_
     _mm_storeu_si128((__m128i *)(out + 16), big_endian(w[1]));
 }
 
-const hft_sha256_kernels hft_sha256_shani = {"shani", blocks_shani, blocks2_shani, finish_shani};
+/* Both start values in, both sums out. */
+static inline void compress2(registers *a, __m128i v[4], registers *b, __m128i w[4]) {
+    registers start_a = *a, start_b = *b;
+#pragma GCC unroll 16
+    for (int group = 0; group < 16; group++) {
+        four_rounds(a, v, group);
+        four_rounds(b, w, group);
+    }
+    *a = add_state(*a, start_a);
+    *b = add_state(*b, start_b);
+}
+
+static inline registers compress_rest(registers r, const hft_sha256_padded *m, size_t from) {
+    __m128i w[4];
+    for (size_t i = from; i < m->n_blocks + m->n_tail; i++) {
+        load_block(w, hft_sha256_block(m, i));
+        r = compress(r, w);
+    }
+    return r;
+}
+
+/* Becomes the only block of a digest's own hash. */
+static inline void digest_block(__m128i w[4], registers r) {
+    unpack_state(&w[0], &w[1], r);
+    w[2] = _mm_set_epi32(0, 0, 0, (int)0x80000000);
+    w[3] = _mm_set_epi32(256, 0, 0, 0);
+}
+
+static inline void put_digest(uint8_t out[32], registers r) {
+    __m128i abcd, efgh;
+    unpack_state(&abcd, &efgh, r);
+    _mm_storeu_si128((__m128i *)out, big_endian(abcd));
+    _mm_storeu_si128((__m128i *)(out + 16), big_endian(efgh));
+}
+
+static void double2_shani(uint8_t out_a[32], const hft_sha256_padded *a, uint8_t out_b[32],
+                          const hft_sha256_padded *b) {
+    registers iv = load_state(&hft_sha256_iv), ra = iv, rb = iv;
+    __m128i v[4], w[4];
+    size_t n_a = a->n_blocks + a->n_tail, n_b = b->n_blocks + b->n_tail, n = n_a < n_b ? n_a : n_b;
+    for (size_t i = 0; i < n; i++) {
+        load_block(v, hft_sha256_block(a, i));
+        load_block(w, hft_sha256_block(b, i));
+        compress2(&ra, v, &rb, w);
+    }
+    ra = compress_rest(ra, a, n);
+    rb = compress_rest(rb, b, n);
+    digest_block(v, ra);
+    digest_block(w, rb);
+    ra = rb = iv;
+    compress2(&ra, v, &rb, w);
+    put_digest(out_a, ra);
+    put_digest(out_b, rb);
+}
+
+const hft_sha256_kernels hft_sha256_shani = {"shani", blocks_shani, double2_shani, finish_shani};
