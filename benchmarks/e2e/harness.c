@@ -1,12 +1,12 @@
 /* Plays the Bitcoin peer and the exchange over loopback and times the engine between them, from outside.
  *
- *   harness plain|tls CPU SCRIPT_HEX SECRET CERT KEY BLOCKS BLOCK_LEN SKIP GAP_NS PERIOD_MS ENGINE_OUT FLOOR_OUT
+ *   harness plain|tls CPU SCRIPT_HEX SECRET CERT KEY BLOCKS BLOCK_LEN SKIP GAP_NS WINDOW_MS ENGINE_OUT FLOOR_OUT
  *
  * Prints "ports PEER VENUE FLOOR" once it listens and "ready" once the engine and the floor are connected; reads
  * "ENGINE_PID FLOOR_PID" then. Both share one core: the one not being timed is stopped (SIGSTOP). An iteration begins,
  * after GAP_NS of silence, with the stamp before send() of the `tx` message and ends with the stamp after the recv()
  * that brought the last byte of the order; the floor is floor.c. The first SKIP iterations of a block are not counted.
- * SIGUSR1 after a block lets the engine's process read its events. */
+ * SIGUSR1 after a block lets the engine's process read its events. No WINDOW_MS see orders of more than two blocks. */
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
@@ -187,7 +187,7 @@ static void stop_process(pid_t pid) {
     if (state != 'T') die("process %d cannot be stopped", pid);
 }
 
-typedef struct { unsigned blocks, block_len, skip; uint64_t gap_ns, period_ns; } plan;
+typedef struct { unsigned blocks, block_len, skip; uint64_t gap_ns, window_ns; } plan;
 
 static void run_block(uint64_t (*one)(uint64_t), const plan *p, bench_samples *samples) {
     for (unsigned i = 0; i < p->block_len + p->skip; i++) {
@@ -197,11 +197,14 @@ static void run_block(uint64_t (*one)(uint64_t), const plan *p, bench_samples *s
 }
 
 static void run(const plan *p, pid_t engine_pid, pid_t floor_pid, bench_samples *engine, bench_samples *raw) {
+    uint64_t ended[2] = {0, 0}; /* the last two blocks of orders */
     for (unsigned block = 0; block < p->blocks; block++) {
-        uint64_t start = hft_ticks(&clock_);
+        uint64_t since = elapsed_ns(ended[block % 2]);
+        if (block >= 2 && since < p->window_ns) usleep((useconds_t)((p->window_ns - since) / 1000));
         stop_process(floor_pid);
         kill(engine_pid, SIGCONT);
         run_block(time_engine, p, engine);
+        ended[block % 2] = hft_ticks(&clock_);
         kill(engine_pid, SIGUSR1);
         usleep(DRAIN_US);
         stop_process(engine_pid);
@@ -213,8 +216,6 @@ static void run(const plan *p, pid_t engine_pid, pid_t floor_pid, bench_samples 
         read_exactly(floor_in_fd, 4);
         printf("block %u\n", block + 1);
         fflush(stdout);
-        uint64_t took = elapsed_ns(start);
-        if (took < p->period_ns) usleep((useconds_t)((p->period_ns - took) / 1000));
     }
     kill(engine_pid, SIGCONT);
 }
@@ -223,7 +224,7 @@ int main(int argc, char **argv) {
     if (argc != 14) die("see harness.c for the arguments");
     int ports[3], listeners[3], tls = strcmp(argv[1], "tls") == 0, engine_pid, floor_pid;
     plan p = {.blocks = (unsigned)atoi(argv[7]), .block_len = (unsigned)atoi(argv[8]), .skip = (unsigned)atoi(argv[9]),
-              .gap_ns = (uint64_t)atoll(argv[10]), .period_ns = (uint64_t)atoll(argv[11]) * 1000000u};
+              .gap_ns = (uint64_t)atoll(argv[10]), .window_ns = (uint64_t)atoll(argv[11]) * 1000000u};
     bench_pin(atoi(argv[2]));
     hft_clock_init(&clock_);
     for (size_t i = 0; i < sizeof script; i++)

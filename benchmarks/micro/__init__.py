@@ -1,0 +1,1 @@
+"""Calls that Python makes, beside what else there is for them: `pytest benchmarks/micro` (pytest-benchmark)."""
