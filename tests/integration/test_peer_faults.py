@@ -233,6 +233,40 @@ def test_a_flood_of_announcements_pushes_nothing_out(stage: Stage) -> None:
     assert engine.stats().unrequested == 0
 
 
+def test_a_flood_that_denies_itself_pushes_nothing_out(stage: Stage) -> None:
+    """A notfound for what nobody asked of it must not clear a peer's account, or it could go on for ever."""
+    engine, first, second = two_peers(stage, limits={"request_timeout_ms": 60_000, "seen_cap": 8192})
+    tx = rig.deposit(1)
+    second.announce(tx)
+    assert second.requested() == [tx.wtxid]
+    for turn in range(12):
+        noise = [rig.sha256d(b"%d %d" % (turn, i)) for i in range(2000)]
+        first.send("inv", rig.inv_payload(rig.MSG_WTX, noise))
+        first.send("notfound", rig.inv_payload(rig.MSG_WTX, noise))
+    first.send("ping", b"12345678")
+    while first.receive() != ("pong", b"12345678"):
+        pass  # requests for the noise
+    second.send("tx", tx.raw)
+    wait_deposit(engine, tx)
+    assert engine.stats().unrequested == 0
+
+
+def test_a_peer_that_never_answers_is_asked_for_little(stage: Stage) -> None:
+    """After a few requests in vain it holds up one transaction at a time; who answers is asked first."""
+    engine, first, second = two_peers(stage, limits={"request_timeout_ms": 50})
+    silent = [rig.deposit(i) for i in range(10, 20)]
+    first.announce(*silent)
+    assert len(first.requested()) == len(silent)
+    second.announce(*silent)
+    asked: list[bytes] = []
+    while len(asked) < len(silent):
+        asked += second.requested()
+    assert sorted(asked) == sorted(tx.wtxid for tx in silent)
+    first.announce(*[rig.deposit(i) for i in range(30, 40)])
+    assert len(first.requested()) == 1
+    assert engine.stats().peers_ready_now == 2
+
+
 # ---- what breaks the protocol ----
 
 
