@@ -65,7 +65,7 @@ static void refuse(hft_engine *e, uint32_t venue, const hft_json_value *values) 
 void hft_venue_hold(hft_engine *e, uint32_t venue, const hft_json_value *values, uint8_t class) {
     hft_engine_venue *v = &e->venues[venue];
     if (class != HFT_ERROR_RATE_LIMIT) return;
-    uint64_t hold_ns = HFT_HOLD_NS, venue_ns = hft_venue_time_ns(e, venue);
+    uint64_t hold_ns = HFT_HOLD_NS, venue_ns = hft_venue_time_ns(e, venue, hft_ticks(&e->clock));
     int64_t units = hft_orders_integer(&values[HFT_REPLY_RETRY_AFTER]);
     if (units > 0 && (uint64_t)units <= INT64_MAX / v->config.server_time_unit_ns) {
         uint64_t until_ns = (uint64_t)units * v->config.server_time_unit_ns;
