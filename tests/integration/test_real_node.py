@@ -1,0 +1,140 @@
+"""A node that others wrote: bcoin in regtest relays real, signed, validated transactions to us (protocol 70015).
+
+It comes from npm into build/, which needs the network once; without npm, network or the start script this is skipped.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import buildconf
+from hftcore import Engine, WatchTable
+from hftcore.events import DepositEvent, PeerEvent
+from tests.integration import rig
+
+PACKAGE = "bcoin@1.0.2"
+FOLDER = buildconf.ROOT / "build" / "bcoin"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as place:
+        port: int = place.getsockname()[1]
+        return port
+
+
+def install() -> None:
+    """Its native parts do not build everywhere and are not needed in memory."""
+    if (FOLDER / "node_modules" / "bcoin").is_dir():
+        return
+    if shutil.which("npm") is None or shutil.which("node") is None:
+        pytest.skip("no npm and node")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    command = ["npm", "install", PACKAGE, "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(FOLDER)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
+    except subprocess.TimeoutExpired:
+        shutil.rmtree(FOLDER)
+        pytest.skip("npm install takes too long")
+    if result.returncode != 0:
+        shutil.rmtree(FOLDER)
+        pytest.skip(f"npm install: {result.stderr.strip()[-200:]}")
+
+
+class Node:
+    """The process and its control port."""
+
+    def __init__(self, program: Path) -> None:
+        self.port, self.control = free_port(), free_port()
+        environment = {"PORT": str(self.port), "CONTROL": str(self.control), "NODE_PATH": str(FOLDER / "node_modules")}
+        self.process = subprocess.Popen(
+            ["node", str(program)], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            text=True,
+        )  # fmt: skip
+        assert self.process.stdout is not None
+        lines = []
+        for line in self.process.stdout:
+            lines.append(line)
+            if line.startswith("READY"):
+                return
+        self.close()
+        pytest.skip("bcoin does not start: " + "".join(lines)[-300:])
+
+    def ask(self, what: str) -> dict[str, Any]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.control}/{what}", timeout=20) as answer:
+            value: dict[str, Any] = json.load(answer)
+            return value
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.communicate()
+
+
+@pytest.fixture(scope="module")
+def node(shared: Path) -> Iterator[Node]:
+    program = shared / "tools" / "bcoin" / "node.js"
+    if not program.is_file():
+        pytest.skip(f"no {program}")
+    install()
+    node = Node(program)
+    yield node
+    node.close()
+
+
+KINDS = {
+    "p2pkh": b"\x76\xa9\x14" + b"\x11" * 20 + b"\x88\xac",
+    "p2sh": b"\xa9\x14" + b"\x22" * 20 + b"\x87",
+    "p2wpkh": b"\x00\x14" + b"\x33" * 20,
+    "p2wsh": b"\x00\x20" + b"\x44" * 32,
+    "p2tr": b"\x51\x20" + b"\x55" * 32,
+}
+
+Seen = dict[str, tuple[str, int, str, int]]  # txid -> wtxid, satoshi, label, output
+
+
+def connect(backend: Literal["auto", "epoll"], node: Node) -> Engine:
+    watch = WatchTable(64)
+    for name, script in KINDS.items():
+        watch.add(script, name)
+    engine = Engine(network="regtest", watch=watch, backend=backend)
+    engine.add_peer("127.0.0.1", node.port)
+    engine.start()
+    return engine
+
+
+def read(engine: Engine, n: int) -> Seen:
+    seen: Seen = {}
+    while len(seen) < n:
+        event = rig.wait_for(engine, lambda e: isinstance(e, DepositEvent), 30)
+        assert isinstance(event, DepositEvent)
+        seen[event.txid] = (event.wtxid, event.amount_sat, event.label, event.output)
+    return seen
+
+
+def test_real_transactions(node: Node) -> None:
+    """Both backends at once: the node takes its time to announce."""
+    with connect("auto", node) as first, connect("epoll", node) as second:
+        for engine in (first, second):
+            engine.wait_ready(rig.WAIT_S)
+            ready = rig.wait_for(engine, lambda e: isinstance(e, PeerEvent) and e.state == "ready")
+            assert isinstance(ready, PeerEvent)
+            assert "bcoin" in ready.user_agent
+            assert ready.protocol_version == 70015
+        sent: Seen = {}
+        for i, (name, script) in enumerate(KINDS.items()):
+            amount = 100_000_000 + 1111 * i
+            answer = node.ask(f"send?spk={script.hex()}&sats={amount}")
+            sent[answer["txid"]] = (answer["wtxid"], amount, name, 0)
+        for engine in (first, second):
+            assert read(engine, len(sent)) == sent
+            stats = engine.stats()
+            assert (stats.deposits, stats.malformed, stats.checksum_errors, stats.reconnects) == (len(sent), 0, 0, 0)
