@@ -317,7 +317,7 @@ try:
         engine.stop(0.3)
 except KeyboardInterrupt:
     stats = engine.stats()
-    threads = [t.name for t in threading.enumerate() if not t.name.startswith("hft-resolve-")]
+    threads = [t.name for t in threading.enumerate() if not t.name.startswith("hft-resolve")]
     print("STOPPED", stats.sockets_now, stats.memory_now, *threads, flush=True)
     sys.exit(130)
 """
