@@ -7,6 +7,7 @@ every order that reaches it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import csv
 import random
 import socket
@@ -148,7 +149,8 @@ class ReplayPeer(threading.Thread):
 
     def end(self) -> None:
         if self._link is not None:
-            self._link.sock.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):  # the engine has left already
+                self._link.sock.shutdown(socket.SHUT_RDWR)
         self.join(rig.WAIT_S)
         if self._link is not None:
             self._link.close()
