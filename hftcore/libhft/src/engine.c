@@ -244,6 +244,7 @@ int hft_engine_open(hft_engine *e, hft_err *err) {
     if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine tables");
     hft_clock_init(&e->clock);
     rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_wake(e) + 1, err);
+    e->ring.spins = e->config.spin;
     if (rc == 0) rc = open_peers(e, err);
     if (rc == 0) rc = open_venues(e, err);
     if (rc == 0) rc = arm_wake(e);

@@ -6,12 +6,18 @@
 #include "liburing_abi.h"
 #include "ring_backends.h"
 
-#define REAP_MAX 32 /* completions taken from the ring at once */
+#define REAP_MAX 32    /* completions taken from the ring at once */
+#define DIRECT_MAX 4   /* receives that a spinning owner tries itself: each costs a system call in every turn */
+#define DIRECT_TURNS 4 /* so many turns of these to one look at the rest */
+
+typedef struct { uint64_t tag; void *buf; size_t len; int fd; } direct_recv;
 
 typedef struct {
     struct io_uring uring;
-    hft_ring_completion reaped[REAP_MAX];
+    hft_ring_completion reaped[REAP_MAX + DIRECT_MAX];
     uint32_t reaped_pos, reaped_len;
+    direct_recv direct[DIRECT_MAX];
+    uint32_t n_direct, turns;
 } uring;
 
 static struct io_uring_sqe *get_sqe(uring *u) {
@@ -21,8 +27,45 @@ static struct io_uring_sqe *get_sqe(uring *u) {
     return io_uring_get_sqe(&u->uring);
 }
 
+/* ---- receiving while spinning: recv() has the data 0.5 us sooner than a poll that io_uring has armed ---- */
+
+/* There is room: each of these receives was started on a completion that has been taken, or is one of DIRECT_MAX. */
+static void add_reaped(uring *u, uint64_t tag, int32_t result) {
+    u->reaped_len -= u->reaped_pos;
+    if (u->reaped_pos != 0) memmove(u->reaped, u->reaped + u->reaped_pos, u->reaped_len * sizeof *u->reaped);
+    u->reaped_pos = 0;
+    u->reaped[u->reaped_len++] = (hft_ring_completion){.tag = tag, .result = result};
+}
+
+static void try_direct(uring *u) {
+    for (uint32_t i = 0; i < u->n_direct;) {
+        direct_recv *d = &u->direct[i];
+        ssize_t n = recv(d->fd, d->buf, d->len, MSG_DONTWAIT);
+        if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
+            i++;
+            continue;
+        }
+        add_reaped(u, d->tag, n < 0 ? -errno : (int32_t)n);
+        *d = u->direct[--u->n_direct];
+    }
+}
+
+static int cancel_direct(uring *u, uint64_t tag) {
+    for (uint32_t i = 0; i < u->n_direct; i++) {
+        if (u->direct[i].tag != tag) continue;
+        add_reaped(u, tag, -ECANCELED);
+        u->direct[i] = u->direct[--u->n_direct];
+        return 1;
+    }
+    return 0;
+}
+
 static int uring_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t len) {
     uring *u = ring->impl;
+    if (ring->spins && hft_ring_tag_op(tag) == HFT_OP_RECV && u->n_direct < DIRECT_MAX) {
+        u->direct[u->n_direct++] = (direct_recv){.tag = tag, .buf = buf, .len = len, .fd = fd};
+        return 0;
+    }
     struct io_uring_sqe *sqe = get_sqe(u);
     if (sqe == NULL) return HFT_E_RING_FULL;
     switch (hft_ring_tag_op(tag)) {
@@ -38,6 +81,7 @@ static int uring_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t l
 
 static int uring_cancel(hft_ring *ring, uint64_t tag) {
     uring *u = ring->impl;
+    if (cancel_direct(u, tag)) return 0;
     struct io_uring_sqe *sqe = get_sqe(u);
     if (sqe == NULL) return HFT_E_RING_FULL;
     io_uring_prep_cancel64(sqe, tag, 0);
@@ -54,6 +98,11 @@ static int uring_submit(hft_ring *ring) {
 static int uring_wait(hft_ring *ring, uint64_t timeout_ns) {
     uring *u = ring->impl;
     int rc;
+    if (u->n_direct != 0) {
+        try_direct(u);
+        timeout_ns = 0;
+        if (++u->turns % DIRECT_TURNS != 0 && io_uring_sq_ready(&u->uring) == 0) return 0;
+    }
     if (timeout_ns == 0 || u->reaped_pos < u->reaped_len) {
         rc = io_uring_sq_ready(&u->uring) != 0 ? io_uring_submit_and_get_events(&u->uring)
                                                : io_uring_get_events(&u->uring);
