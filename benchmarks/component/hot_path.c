@@ -109,10 +109,16 @@ static void make_template(hft_order_template *t, const char *name) {
 
 static void fill_venue(hft_venue_config *config, hft_err *err) {
     static const char *const replies[HFT_REPLY_PATHS] = {
-        "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time",
-        "event_type", "event_client_id", "event_order_id", "event_order_status", "event_filled"};
+        [HFT_REPLY_ID] = "id", [HFT_REPLY_STATUS] = "status", [HFT_REPLY_ERROR_CODE] = "error_code",
+        [HFT_REPLY_ERROR_MESSAGE] = "error_message", [HFT_REPLY_ORDER_ID] = "order_id",
+        [HFT_REPLY_ORDER_STATUS] = "order_status", [HFT_REPLY_FILLED] = "filled",
+        [HFT_REPLY_SERVER_TIME] = "server_time", [HFT_REPLY_RETRY_AFTER] = "retry_after",
+        [HFT_REPLY_EVENT_TYPE] = "event_type", [HFT_REPLY_EVENT_CLIENT_ID] = "event_client_id",
+        [HFT_REPLY_EVENT_ORDER_ID] = "event_order_id", [HFT_REPLY_EVENT_ORDER_STATUS] = "event_order_status",
+        [HFT_REPLY_EVENT_FILLED] = "event_filled"};
     for (int i = 0; i < HFT_REPLY_PATHS; i++) {
-        const char *path = setting(replies[i]);
+        const char *path = replies[i] != NULL ? setting(replies[i]) : "";
+        if (path[0] == '\0') continue; /* the venue has no such thing, or it does not matter here */
         if (hft_json_path_init(&config->replies[i], path, strlen(path)) < 0) die("path %s", path);
     }
     strcpy(config->states[0].name, "FILLED");
