@@ -30,7 +30,7 @@ from hftcore.libhft.engine cimport (
     HFT_ENGINE_ERRORS_MAX,
     HFT_ENGINE_PEERS_MAX,
     HFT_ENGINE_STATES_MAX,
-    HFT_EVENT_DEPOSIT,
+    HFT_EVENT_ORDER,
     HFT_EVENT_PEER,
     HFT_EVENT_VENUE,
     HFT_EVENT_WHALE,
@@ -599,13 +599,14 @@ cdef class Engine:
         cdef int i
         if c.kind == HFT_EVENT_PEER or c.kind == HFT_EVENT_VENUE:
             return self._convert_link(c)
-        if c.kind == HFT_EVENT_DEPOSIT:
-            label = self._watch.label_names[c.labels[0]]
-            return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, label, c.output, c.peer)
+        if c.kind == HFT_EVENT_ORDER:
+            return self._convert_order(c)
+        labels = tuple([self._watch.label_names[c.labels[i]] for i in range(c.n_labels)])
+        stages = {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])}
         if c.kind == HFT_EVENT_WHALE:
-            labels = tuple([self._watch.label_names[c.labels[i]] for i in range(c.n_labels)])
-            return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer)
-        return self._convert_order(c)
+            return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer, stages)
+        return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels[0], c.output, c.peer,
+                            stages)
 
     cdef object _take(self):
         """The next event of the C queue, or None."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from hftcore.errors import HftError
@@ -50,7 +50,8 @@ class VenueEvent:
 class DepositEvent:
     """A transaction pays a watched script.
 
-    amount_sat: the sum over its outputs to that one script; output: index of the first of them.
+    amount_sat: the sum over its outputs to that one script; output: index of the first of them. stages: ns per stage
+    since the bytes arrived, keys queue, parse, verify.
     """
 
     time_ns: int
@@ -60,13 +61,15 @@ class DepositEvent:
     label: str
     output: int
     peer: int
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
 class WhaleEvent:
     """A transaction with one output of at least `whale_min_sat`.
 
-    amount_sat: the largest output; labels: watched owners among the recipients, without repetition.
+    amount_sat: the largest output; labels: watched owners among the recipients, without repetition. stages: as in
+    DepositEvent.
     """
 
     time_ns: int
@@ -75,6 +78,7 @@ class WhaleEvent:
     amount_sat: int
     labels: tuple[str, ...]
     peer: int
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +107,7 @@ class OrderEvent:
     code: int = 0
     text: str = ""
     reply_ns: int = 0
-    stages: dict[str, int] | None = None
+    stages: dict[str, int] | None = field(default=None, hash=False)
 
 
 Event = PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent

@@ -66,6 +66,8 @@ def test_handshake_and_transaction(stage: Stage, protocol: int) -> None:
     assert (found.wtxid, found.amount_sat, found.label, found.output, found.peer) == (
         tx.wtxid[::-1].hex(), 3 * rig.COIN + 1, "acme", 1, 0,
     )  # fmt: skip
+    assert list(found.stages) == ["queue", "parse", "verify"]
+    assert found.stages["verify"] > 0
 
 
 def test_every_message_byte_by_byte(stage: Stage) -> None:

@@ -211,15 +211,20 @@ void hft_engine_rehearse(hft_engine *e) {
     e->next_rehearsal_ns = e->now_ns + HFT_REHEARSAL_NS;
 }
 
+static uint32_t clamp_u32(uint64_t value) { return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX; }
+
+static uint64_t stage_ns(const hft_engine *e, const transaction *t, int stage) {
+    return hft_ticks_to_ns(&e->clock, t->ticks[stage + 1] - t->ticks[stage]);
+}
+
 static void record_latency(hft_engine *e, const transaction *t, hft_event *event) {
     uint64_t total_ns = hft_ticks_to_ns(&e->clock, t->ticks[HFT_STAGES] - t->ticks[0]);
     for (int i = 0; i < HFT_STAGES; i++) {
-        uint64_t ns = hft_ticks_to_ns(&e->clock, t->ticks[i + 1] - t->ticks[i]);
-        hft_hist_record(&e->latency[i], ns);
-        if (event != NULL) event->stages_ns[i] = ns > UINT32_MAX ? UINT32_MAX : (uint32_t)ns;
+        hft_hist_record(&e->latency[i], stage_ns(e, t, i));
+        if (event != NULL) event->stages_ns[i] = clamp_u32(stage_ns(e, t, i));
     }
     hft_hist_record(&e->latency[HFT_LATENCY_TOTAL], total_ns);
-    if (event != NULL) event->stages_ns[HFT_STAGES] = total_ns > UINT32_MAX ? UINT32_MAX : (uint32_t)total_ns;
+    if (event != NULL) event->stages_ns[HFT_STAGES] = clamp_u32(total_ns);
 }
 
 static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit,
@@ -282,6 +287,7 @@ static hft_event *begin_report(hft_engine *e, hft_event_kind kind, const transac
     memcpy(event->txid, t->txid, 32);
     memcpy(event->wtxid, t->wtxid, 32);
     event->peer = (uint16_t)t->peer;
+    for (int i = 0; i <= HFT_STAGE_VERIFY; i++) event->stages_ns[i] = clamp_u32(stage_ns(e, t, i));
     return event;
 }
 
