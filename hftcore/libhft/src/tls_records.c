@@ -96,15 +96,17 @@ static int put_record(hft_tls *tls, uint8_t type, const uint8_t *data, size_t le
     return 0;
 }
 
-static int put_key_update(hft_tls *tls, const uint8_t *message, size_t len) {
+/* A KeyUpdate is the last record under its key. */
+static int put_handshake(hft_tls *tls, const uint8_t *message, size_t len) {
     int rc = put_record(tls, SSL3_RT_HANDSHAKE, message, len);
-    return rc < 0 ? rc : next_secret(tls->records) ? 0 : HFT_E_TLS_PROTOCOL;
+    if (rc < 0 || len == 0 || message[0] != SSL3_MT_KEY_UPDATE) return rc;
+    return next_secret(tls->records) ? 0 : HFT_E_TLS_PROTOCOL;
 }
 
 int hft_tls_records_write(hft_tls *tls, const uint8_t *data, size_t len) {
     static const uint8_t key_update[] = {SSL3_MT_KEY_UPDATE, 0, 0, 1, SSL_KEY_UPDATE_NOT_REQUESTED};
     hft_tls_records *r = tls->records;
-    int rc = r->sequence >= r->sequence_max ? put_key_update(tls, key_update, sizeof key_update) : 0;
+    int rc = r->sequence >= r->sequence_max ? put_handshake(tls, key_update, sizeof key_update) : 0;
     if (rc == 0) rc = put_record(tls, SSL3_RT_APPLICATION_DATA, data, len);
     return rc < 0 ? hft_fail(&tls->err, rc, 0, "TLS write") : 0;
 }
@@ -135,7 +137,7 @@ static void on_message(int is_write, int version, int type, const void *data, si
     if (!is_write || tls == NULL || !hft_tls_records_active(tls)) return;
     int rc = 0;
     if (type == SSL3_RT_ALERT) rc = put_record(tls, SSL3_RT_ALERT, data, len);
-    else if (type == SSL3_RT_HANDSHAKE) rc = put_key_update(tls, data, len);
+    else if (type == SSL3_RT_HANDSHAKE) rc = put_handshake(tls, data, len);
     /* A lost alert is only a courtesy less; without its KeyUpdate the peer would wait for a key that never comes. */
     if (rc < 0 && type == SSL3_RT_HANDSHAKE) (void)hft_fail(&tls->err, rc, 0, "TLS key update");
 }
