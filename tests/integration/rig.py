@@ -357,8 +357,8 @@ class VenueLink:
         self.send({"subscriptionId": 0, "event": event})
 
     def wait_closed(self) -> Close | None:
-        """Reads until the engine ends the connection; returns the close frame it sent."""
-        with contextlib.suppress(OSError):
+        """Reads until the engine ends the connection, with close_notify; returns the close frame it sent."""
+        with contextlib.suppress(ConnectionError):
             while self.sock.fileno() >= 0 and not self.protocol.eof_sent:
                 data = self.sock.recv(65536)
                 if not data:
@@ -385,7 +385,7 @@ class VenueListener(Listener):
     def accept(self, max_size: int | None = None) -> VenueLink:
         sock = self.accept_socket()
         if self.context is not None:
-            sock = self.context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=True)
+            sock = self.context.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False)
         return VenueLink(sock, max_size)
 
 

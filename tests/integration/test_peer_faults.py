@@ -117,6 +117,7 @@ def test_same_transaction_with_another_witness_fires_once(stage: Stage) -> None:
     stage.peer.deliver(rig.deposit(2))
     assert rig.wait_order(engine, "sent").txid == first.id
     assert rig.wait_order(engine, "sent").txid == rig.deposit(2).id
+    stage.peer.settle()
     stats = engine.stats()
     assert (stats.deposits, stats.orders_sent, stats.transactions) == (2, 2, 3)
 

@@ -275,7 +275,7 @@ SELL = rig.ORDER
 BUY = Order(symbol="ETHUSDT", side="BUY", type="LIMIT", quantity="0.5", price="2000.00", time_in_force="IOC")
 
 
-@pytest.mark.parametrize("variant", ["1 peer", "8 peers with duplicates", "split"])
+@pytest.mark.parametrize("variant", ["1 peer", "8 peers with duplicates", "split", "spinning"])
 def test_the_list_of_exchanges(place: Place, address_list: Path, exchanges: dict[bytes, str], variant: str) -> None:
     replay = place.replay
     watch = WatchTable.from_csv(address_list, network="mainnet")
@@ -288,8 +288,9 @@ def test_the_list_of_exchanges(place: Place, address_list: Path, exchanges: dict
         "1 peer": lambda: peers_for(replay, 1, twice=0.1),
         "8 peers with duplicates": lambda: peers_for(replay, 8, twice=0.5),
         "split": lambda: peers_for(replay, 1, split=1),
+        "spinning": lambda: peers_for(replay, 3, twice=0.1),
     }[variant]()
-    found, engine = run(place, watch, peers, rules)
+    found, engine = run(place, watch, peers, rules, mode="spin" if variant == "spinning" else "sleep")
     wanted = expected(replay, exchanges)
     assert wanted, "the block pays nobody on the list: nothing was shown"
     assert found == wanted
