@@ -1,7 +1,7 @@
 /* Preloaded into a process: counts what one thread of it asks the allocator and the kernel for memory.
  *
- * count_watch(tid) begins at zero, count_read(&calls) gives the calls of each kind since; count_where is where the first
- * came from. Python, OpenSSL and the core all call malloc through the dynamic linker, so nothing is missed. */
+ * count_watch(tid) begins at zero, count_read(&calls) gives the calls of each kind since; count_where is where the
+ * first came from. Python, OpenSSL and the core all call malloc through the dynamic linker, so nothing is missed. */
 #define _GNU_SOURCE
 #include <stdatomic.h>
 #include <stddef.h>
