@@ -155,7 +155,6 @@ static int take_tables(hft_engine *e) {
         if (e->rules[i].min_sat < e->deposit_floor_sat) e->deposit_floor_sat = e->rules[i].min_sat;
     e->announced_max = e->config.seen_cap / 2 / (e->n_peers != 0 ? e->n_peers : 1);
     if (e->announced_max > HFT_ANNOUNCED_MAX) e->announced_max = HFT_ANNOUNCED_MAX;
-    if (e->announced_max == 0) e->announced_max = 1; /* a small memory and many peers: slow, but not deaf */
     size_t n_entries = e->config.watch->n_entries;
     e->deposit_sums = take(e, n_entries * sizeof *e->deposit_sums);
     e->deposits = take(e, n_entries * sizeof *e->deposits);
