@@ -12,6 +12,7 @@ BACKENDS: dict[str, int]
 ERROR_CLASSES: tuple[str, ...]
 LINK_STATES: tuple[str, ...]
 MS: int
+SIGNAL_MS: int
 ORDER_STATES: tuple[str, ...]
 PLACEHOLDER: Credentials
 REPLY_FIELDS: tuple[str, ...]
