@@ -26,7 +26,10 @@ LAYER_4 = ("engine",)
 SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
 
 # One source file in src/x86/ and one static library for each instruction set: no flag may reach other code.
-KERNEL_FLAGS = {"sha256_shani": ["-msha", "-msse4.1", "-mssse3"]}
+KERNEL_FLAGS = {
+    "aesgcm_aesni": ["-maes", "-mpclmul", "-msse4.1", "-mssse3"],
+    "sha256_shani": ["-msha", "-msse4.1", "-mssse3"],
+}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror=implicit"]
 C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]

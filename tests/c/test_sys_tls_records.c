@@ -9,6 +9,7 @@
 
 #include "../../hftcore/libhft/src/tls_internal.h"
 #include "check.h"
+#include "hft/cpu.h"
 
 #define ROOM 65536
 
@@ -179,10 +180,10 @@ static void test_no_allocation(void) {
 }
 
 /* The server changes its key, and asks the client to do so too. */
-static void test_key_updates(void) {
+static void test_key_updates(const char *suite) {
     static pair p;
     uint8_t data[64];
-    open_pair(&p, TLS1_3_VERSION, NULL);
+    open_pair(&p, TLS1_3_VERSION, suite);
     for (int i = 0; i < 5; i++) {
         send_and_compare(&p, 100);
         CHECK_EQ(SSL_key_update(p.server, i == 3 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED), 1);
@@ -250,18 +251,27 @@ static void test_alert(void) {
     close_pair(&p);
 }
 
-int main(void) {
-    CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free);
-    make_certificate();
+/* With our own AES-GCM, where the machine has it, and with OpenSSL's. */
+static void test_level(const char *level) {
+    CHECK_EQ(hft_init(level), 0);
     test_suite(TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 1);
     test_suite(TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", 1);
     test_suite(TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256", 1);
     test_suite(TLS1_2_VERSION, NULL, 0);
     test_no_allocation();
-    test_key_updates();
+    test_key_updates("TLS_AES_128_GCM_SHA256");
+    test_key_updates("TLS_AES_256_GCM_SHA384");
+    test_key_updates("TLS_CHACHA20_POLY1305_SHA256");
     test_key_used_up();
     test_room();
     test_alert();
+}
+
+int main(void) {
+    CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free);
+    make_certificate();
+    test_level(NULL);
+    test_level("portable");
     unlink(cert_path);
     X509_free(cert);
     EVP_PKEY_free(key);

@@ -1,5 +1,6 @@
 #include "hft/cpu.h"
 
+#include "aesgcm_kernels.h"
 #include "sha256_kernels.h"
 
 #if defined(__x86_64__)
@@ -20,6 +21,7 @@ uint32_t hft_cpu_features(void) {
     if (!__get_cpuid(1, &eax, &ebx, &ecx, &edx)) return 0;
     if (ecx & bit_OSXSAVE) saved = xgetbv0();
     if ((ecx & bit_SSE4_1) && (ecx & bit_SSSE3)) features |= HFT_CPU_SSE41;
+    if ((ecx & bit_AES) && (ecx & bit_PCLMUL) && (features & HFT_CPU_SSE41)) features |= HFT_CPU_AESNI;
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         const unsigned avx512 = bit_AVX512F | bit_AVX512BW | bit_AVX512VL | bit_AVX512DQ;
         if ((ebx & bit_SHA) && (features & HFT_CPU_SSE41)) features |= HFT_CPU_SHANI;
@@ -43,13 +45,16 @@ static int text_equals(const char *a, const char *b) {
 
 int hft_init(const char *level) {
     const hft_sha256_kernels *kernels = &hft_sha256_portable;
+    const hft_aesgcm_kernel *aesgcm = NULL;
 #if defined(__x86_64__)
     int any = level == NULL;
     if (any || text_equals(level, hft_sha256_shani.name)) {
         if (hft_cpu_features() & HFT_CPU_SHANI) kernels = &hft_sha256_shani;
         else if (!any) return HFT_E_CPU_LEVEL;
+        if (hft_cpu_features() & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
     }
 #endif
     if (level != NULL && !text_equals(level, kernels->name)) return HFT_E_CPU_LEVEL;
-    return hft_sha256_select(kernels);
+    int rc = hft_sha256_select(kernels);
+    return rc < 0 ? rc : hft_aesgcm_select(aesgcm);
 }
