@@ -8,6 +8,7 @@ refused here: they come from the environment (HFT_BINANCE_API_KEY, HFT_BINANCE_A
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import re
 import tomllib
 import types
@@ -15,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
@@ -325,6 +327,7 @@ def _plan(path: Path, config: Config) -> Plan:
     for i, section in enumerate(config.venue):
         try:
             venue_plans.append(_venue(section, here))
+            _check_worth(config, section, venue_plans[-1].url)
         except ConfigError as error:
             faults.append(f"venue[{i}].{error}")
     rules = []
@@ -342,11 +345,31 @@ def _plan(path: Path, config: Config) -> Plan:
     return Plan(config, watch, tuple(peers), tuple(venue_plans), tuple(rules), risk, journal)
 
 
+def _check_worth(config: Config, section: VenueSection, url: str) -> None:
+    """On test networks anyone makes coins, and so deposits, for nothing: they must not move money."""
+    local = is_loopback(urlsplit(url).hostname or "")
+    if not config.dry_run and config.bitcoin.network != "mainnet" and not (section.testnet or local):
+        raise ConfigError(
+            f"testnet: bitcoin.network is {config.bitcoin.network}, where coins cost nothing and anyone could make it "
+            "trade; set testnet = true, or dry_run = true"
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a URL's host is this machine."""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def _venue(section: VenueSection, here: Any) -> VenuePlan:
     try:
         venue = venues.get(section.name)
     except ConfigError as error:
         raise ConfigError(f"name: {error}") from None
+    if section.url and section.testnet:
+        raise ConfigError("url: testnet = true chooses the url; leave one of the two out")
     url = section.url or (venue.testnet_url if section.testnet else venue.url)
     if section.ca_file is not None and not here(section.ca_file).is_file():
         raise ConfigError(f"ca_file: {here(section.ca_file)}: no such file; give a PEM file, or leave the key out")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -112,14 +113,26 @@ def _order_detail(event: OrderEvent) -> str:
 
 
 class Journal:
-    """Appends events to a JSONL file, each written whole before the next; use it with ``with``."""
+    """Appends events to a JSONL file, each written whole before the next; use it with ``with``.
+
+    A line that was torn, by a full disk say, is ended before the next one begins.
+    """
 
     def __init__(self, path: Path) -> None:
-        self._file = path.open("ab", buffering=0)
+        self._file = path.open("a+b", buffering=0)
+        self._torn = False
+        if self._file.seek(0, os.SEEK_END) > 0:
+            self._file.seek(-1, os.SEEK_END)
+            self._torn = self._file.read(1) != b"\n"
 
     def write(self, event: Event) -> None:
-        """Appends one event."""
-        self._file.write(orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE))
+        """Appends one event. Raises OSError if not all of it could be written."""
+        line = orjson.dumps(to_dict(event), option=orjson.OPT_APPEND_NEWLINE)
+        left = memoryview(b"\n" + line if self._torn else line)
+        self._torn = True
+        while left:
+            left = left[self._file.write(left) :]
+        self._torn = False
 
     def __enter__(self) -> Self:
         return self

@@ -9,7 +9,10 @@ from types import FrameType
 
 
 class Interrupt:
-    """Turns Ctrl-C and SIGTERM into a flag, so that the engine is stopped cleanly; a second one raises."""
+    """Turns Ctrl-C, SIGTERM and the loss of the terminal into a flag, so that the engine is stopped cleanly.
+
+    A second one raises KeyboardInterrupt.
+    """
 
     def __init__(self) -> None:
         self.happened = False
@@ -22,7 +25,8 @@ class Interrupt:
     @contextlib.contextmanager
     def armed(self) -> Iterator[Interrupt]:
         """While inside, the first signal sets the flag."""
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        before = {number: signal.signal(number, self._stop) for number in numbers}
         try:
             yield self
         finally:

@@ -27,13 +27,28 @@ def pump(engine: Engine, take: Callable[[Event], None], *, seconds: float | None
     """
     deadline = None if seconds is None else time.monotonic() + seconds
     with Interrupt().armed() as interrupt, engine:
-        while not interrupt.happened and engine.running and (deadline is None or time.monotonic() < deadline):
-            event = engine.next_event(0.2)
-            if event is not None:
-                take(event)
-        engine.stop()
-        while (event := engine.next_event(0)) is not None:
+        try:
+            while not interrupt.happened and engine.running and (deadline is None or time.monotonic() < deadline):
+                event = engine.next_event(0.2)
+                if event is not None:
+                    take(event)
+        finally:  # whatever ended it: what became of the orders is told
+            try:
+                engine.stop()
+            finally:
+                _drain(engine, take)
+
+
+def _drain(engine: Engine, take: Callable[[Event], None]) -> None:
+    """Passes every event left on, even if passing one on fails; then raises the first failure."""
+    failure: Exception | None = None
+    while (event := engine.next_event(0)) is not None:
+        try:
             take(event)
+        except Exception as error:
+            failure = failure or error
+    if failure is not None:
+        raise failure
 
 
 def is_news(event: Event) -> bool:

@@ -212,6 +212,7 @@ class Order:
         _require_amount(self.quantity, "order quantity")
         if self.type == "LIMIT":
             _require(self.price is not None, "order price: a LIMIT order needs one")
+            _require(self.notional is None, "order notional: a LIMIT order has price times quantity; leave it out")
         else:
             _require(self.price is None, "order price: a MARKET order has none; leave it out or make it a LIMIT order")
             _require(

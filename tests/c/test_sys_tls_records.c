@@ -251,6 +251,16 @@ static void test_alert(void) {
     close_pair(&p);
 }
 
+/* Asked again, a finished handshake changes nothing: counting from 0 again would use nonces twice. */
+static void test_handshake_again(void) {
+    static pair p;
+    open_pair(&p, TLS1_3_VERSION, NULL);
+    send_and_compare(&p, 10);
+    CHECK_EQ(hft_tls_handshake(&p.client), 1);
+    send_and_compare(&p, 10);
+    close_pair(&p);
+}
+
 /* With our own AES-GCM, where the machine has it, and with OpenSSL's. */
 static void test_level(const char *level) {
     CHECK_EQ(hft_init(level), 0);
@@ -265,6 +275,7 @@ static void test_level(const char *level) {
     test_key_used_up();
     test_room();
     test_alert();
+    test_handshake_again();
 }
 
 int main(void) {

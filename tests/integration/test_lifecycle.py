@@ -6,6 +6,7 @@ Every test's stage checks at its end that descriptors, threads, sockets and memo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -172,6 +173,35 @@ def test_stop_tells_of_an_order_without_an_answer(stage: Stage) -> None:
     engine.stop(0.6)
     assert 0.25 < time.monotonic() - began < 2.0
     assert [e.state for e in engine if isinstance(e, OrderEvent)] == ["sent", "unknown"]
+
+
+def test_the_ring_fails_with_orders_out(stage: Stage) -> None:
+    """The reactor ends, and says why; what depends on its connections is told, not forgotten."""
+    if stage.backend != "epoll":
+        pytest.skip("only epoll can be made to fail from outside")
+    second = stage.later(rig.PeerListener())
+    engine = stage.engine(peers=[stage.peer_listener, second], venue=stage.venue_listener, rules=[rig.rule()])
+    engine.start()
+    links = [stage.accept_peer().handshake(), stage.later(second.accept().handshake())]
+    stage.accept_venue().login()
+    engine.wait_ready(rig.WAIT_S)
+    links[0].deliver(rig.deposit(1))
+    rig.wait_order(engine, "sent")
+    for link in links:  # one transaction, announced by both, that nobody has delivered
+        link.announce(rig.deposit(2))
+    links[0].requested()
+    links[1].settle()
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for fd in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the one of the listing itself
+            if os.readlink(f"/proc/self/fd/{fd}").endswith("[eventpoll]"):
+                os.dup2(nothing, int(fd))
+    os.close(nothing)
+    rig.wait_until(lambda: not engine.running)
+    assert rig.wait_order(engine, "unknown").reason == "HFT_E_ENGINE_UNKNOWN"
+    with pytest.raises(OSError, match="reactor"):
+        engine.stop()
+    assert engine.stats().peers_ready_now == 0
 
 
 def test_stop_by_another_thread_ends_iteration(stage: Stage) -> None:

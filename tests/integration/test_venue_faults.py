@@ -237,13 +237,28 @@ def test_asked_to_wait(stage: Stage) -> None:
     rig.wait_order(engine, "sent")
 
 
+def test_a_later_answer_does_not_end_a_ban(stage: Stage) -> None:
+    engine, first, _ = order_in_flight(stage)
+    stage.peer.deliver(rig.deposit(2))
+    second = stage.venue.expect_order()
+    stage.venue.refuse(first, -1003, "Way too much request weight used.", 418, retryAfter=int(time.time() + 600) * 1000)
+    stage.venue.refuse(second, -1003, "Too many requests.", 429, retryAfter=int(time.time() - 1) * 1000)
+    for _ in range(2):
+        rig.wait_order(engine, "rejected")
+    stage.peer.deliver(rig.deposit(3))
+    assert rig.wait_order(engine, "refused").reason == "HFT_E_ENGINE_HOLD"
+
+
 def test_end_of_the_user_stream(stage: Stage) -> None:
     """Fills would go unheard: the stream is subscribed to again, and what was missed is asked for."""
     engine, request, _ = order_in_flight(stage)
     stage.venue.acknowledge(request)
     rig.wait_order(engine, "acknowledged")
     stage.venue.send({"subscriptionId": 0, "event": {"e": "eventStreamTerminated", "E": 1728973001334}})
-    stage.venue.reply(stage.venue.expect("userDataStream.subscribe.signature"), {"subscriptionId": 1})
+    subscription = stage.venue.expect("userDataStream.subscribe.signature")
+    stage.peer.deliver(rig.deposit(2))
+    assert rig.wait_order(engine, "refused").reason == "HFT_E_ENGINE_NOT_READY"  # its fill might go unheard
+    stage.venue.reply(subscription, {"subscriptionId": 1})
     query = stage.venue.expect("order.status")
     stage.venue.reply(query, describe(query, "FILLED", "0.01000000"))
     rig.wait_order(engine, "filled")

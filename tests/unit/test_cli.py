@@ -20,10 +20,12 @@ import pytest
 
 import hftcore
 import runner.doctor
+from hftcore import Engine, EngineLimits
 from hftcore.errors import ConfigError
-from hftcore.events import OrderEvent, PeerEvent, WhaleEvent
+from hftcore.events import Event, OrderEvent, PeerEvent, WhaleEvent
 from runner import cli, peers
 from runner.journal import Journal, describe, duration, to_json
+from runner.whale import pump
 
 COMMANDS = ("demo", "watch", "trade", "doctor")
 ROOT = Path(__file__).resolve().parents[2]
@@ -259,17 +261,18 @@ def test_doctor_under_seccomp() -> None:
     assert "seccomp" in io_uring["change"]
 
 
-def test_interrupt_is_a_flag_first_and_an_exception_then() -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_interrupt_is_a_flag_first_and_an_exception_then(number: signal.Signals) -> None:
     from runner.signals import Interrupt
 
-    before = signal.getsignal(signal.SIGINT)
+    before = signal.getsignal(number)
     with Interrupt().armed() as interrupt:
         assert not interrupt.happened
-        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), number)
         assert interrupt.happened
         with pytest.raises(KeyboardInterrupt):
-            os.kill(os.getpid(), signal.SIGINT)
-    assert signal.getsignal(signal.SIGINT) is before
+            os.kill(os.getpid(), number)
+    assert signal.getsignal(number) is before
 
 
 # ---- events in words and as data ----
@@ -321,3 +324,52 @@ def test_the_journal_appends_whole_lines(tmp_path: Path) -> None:
             journal.write(event)
     rows = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
     assert rows == [json.loads(to_json(event))] * 2
+
+
+def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The disk takes a part, then nothing, then, after a restart too, everything again."""
+    event = WhaleEvent(1, "ab" * 32, "cd" * 32, 5, ("Binance",), 0)
+    path = tmp_path / "journal.jsonl"
+    with Journal(path) as journal:
+        file = journal._file
+        room = [40, 0]
+
+        class NearlyFull:
+            def write(self, data: memoryview) -> int:
+                if not room:
+                    return file.write(data)
+                if (n := room.pop(0)) == 0:
+                    raise OSError(errno.ENOSPC, "No space left on device")
+                return file.write(data[:n])
+
+        monkeypatch.setattr(journal, "_file", NearlyFull())
+        with pytest.raises(OSError, match="No space left"):
+            journal.write(event)
+        journal.write(event)
+        monkeypatch.setattr(journal, "_file", file)
+    with path.open("ab") as raw:
+        raw.write(b'{"torn": ')
+    with Journal(path) as journal:
+        journal.write(event)
+    lines = path.read_text().splitlines()
+    assert [json.loads(lines[i]) for i in (1, 3)] == [json.loads(to_json(event))] * 2
+    assert len(lines) == 4
+
+
+def test_what_is_left_is_passed_on_whatever_fails() -> None:
+    """A screen that is gone (`hft trade | head`) must not cost the journal the fate of an order."""
+    engine = Engine(limits=EngineLimits(backoff_min_ms=1, backoff_max_ms=1))
+    engine.add_peer("127.0.0.1", 1)
+    taken: list[Event] = []
+
+    def take(event: Event) -> None:
+        taken.append(event)
+        if len(taken) == 1:
+            time.sleep(0.1)  # more events come meanwhile
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        pump(engine, take)
+    assert len(taken) > 3
+    assert engine.next_event(0) is None
+    assert not engine.running

@@ -111,6 +111,7 @@ def test_dry_run_is_the_default(directory: Path) -> None:
         ('"wallets.csv"', '"walets.csv"', r"bitcoin\.addresses: .*walets\.csv: No such file.*address,exchange"),
         ('name = "binance"', 'name = "binanc"', r"venue\[0\]\.name: no venue 'binanc'; there are: binance"),
         ('venue = "binance"', 'venue = "kraken"', r"rule\[0\]\.venue: 'kraken' is none of .*: binance"),
+        ("testnet = true", 'testnet = true\nurl = "wss://x/"', r"venue\[0\]\.url: testnet = true chooses the url"),
         ("testnet = true", 'ca_file = "ca.pem"', r"venue\[0\]\.ca_file: .*ca\.pem: no such file"),
         ('labels = ["Binance"]', 'labels = ["Binanse"]', r"rule\[0\]\.labels: 'Binanse' labels no address .*: Binance"),
         ('labels = ["Binance"]', "labels = []", r"rule\[0\]\.labels: an empty list"),
@@ -125,6 +126,21 @@ def test_mistakes_name_file_key_and_remedy(directory: Path, old: str, new: str, 
     with pytest.raises(ConfigError) as caught:
         load(path)
     assert re.search(rf"^{re.escape(str(path))}: {message}", str(caught.value), re.MULTILINE), str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("venue", "accepted"),
+    [("testnet = true", True), ('url = "wss://localhost:1/"', True), ("", False), ('url = "wss://x.example/"', False)],
+)
+def test_worthless_coins_move_no_money(directory: Path, venue: str, accepted: bool) -> None:
+    (directory / "wallets.csv").write_text("address,exchange\nmipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn,Binance\n")
+    text = GOOD.replace('network = "mainnet"', 'network = "regtest"').replace("testnet = true", venue)
+    load(write(directory, text.replace("dry_run = false", "dry_run = true")))
+    if accepted:
+        load(write(directory, text))
+    else:
+        with pytest.raises(ConfigError, match="coins cost nothing"):
+            load(write(directory, text))
 
 
 def test_all_mistakes_at_once(directory: Path) -> None:

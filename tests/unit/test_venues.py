@@ -197,7 +197,8 @@ def test_scaled_values() -> None:
     assert MARKET.notional_scaled == 6_000_000
     tiny = Order(symbol="X", side="BUY", type="LIMIT", quantity="0.00000001", price="0.00000001")
     assert tiny.notional_scaled == 1  # rounded up: never free
-    assert dataclasses.replace(LIMIT, notional="600").notional_scaled == 600 * 10**8
+    with pytest.raises(ConfigError, match="leave it out"):  # it could lie to the risk gate
+        dataclasses.replace(LIMIT, notional="1")
     assert LIMIT.quantity_scaled(8) == 1_000_000
     assert LIMIT.quantity_scaled(2) == 1
     with pytest.raises(ConfigError, match="more than 1 decimals"):

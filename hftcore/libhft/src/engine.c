@@ -430,7 +430,7 @@ int hft_engine_run(hft_engine *e) {
     sum_counters(e);
     for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_conn_free(hft_conn_of(e, slot));
     hft_ring_close(&e->ring);
-    for (uint32_t slot = 0; slot < hft_slot_of_wake(e) && rc < 0; slot++) hft_link_abandon(e, slot, rc);
+    if (rc < 0) hft_link_abandon_all(e, rc);
     return rc;
 }
 

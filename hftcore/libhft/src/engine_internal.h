@@ -22,6 +22,7 @@
 
 #define HFT_IN_FLIGHT_MAX 100      /* transactions asked of one peer at a time, as Bitcoin Core does */
 #define HFT_ANNOUNCED_MAX 5000     /* announcements in one peer's account, as Bitcoin Core allows */
+#define HFT_ACCOUNT_NS 60000000000u /* a peer's account is new each minute: what it owes does not make it mute */
 #define HFT_UNANSWERED_MAX 5       /* requests in a row; from then on a peer is asked for one thing at a time */
 #define HFT_INVENTORY_TICK_NS 50000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
@@ -32,7 +33,7 @@
 #define HFT_CLOCK_SYNC_NS 60000000000u
 #define HFT_QUERIES_MAX 4          /* questions about one order without an answer */
 #define HFT_HOLD_NS 10000000000u   /* a venue that says "too many requests" and not for how long */
-#define HFT_HOLD_MAX_NS 3600000000000u
+#define HFT_HOLD_MAX_NS 259200000000000u /* three days, the longest ban there is (Binance) */
 #define HFT_QUERY_INTERVAL_NS 1000000000u
 #define HFT_QUERY_DOUBLINGS 5      /* of that interval: 32 s, so that asking never eats up a venue's rate limit */
 #define HFT_ROUND_TRIP_MAX_NS 2000000000u /* a slower answer says too little about the venue's clock */
@@ -62,7 +63,9 @@ typedef struct {
     hft_link link;
     hft_peer session;
     uint32_t in_flight;          /* transactions asked of it */
-    uint32_t announced;          /* its account: what it announced first, until it arrives or is forgotten */
+    uint32_t announced;          /* its account: what it announced first in this period and has not delivered */
+    uint64_t period_ends_ns;
+    uint8_t period;
     uint32_t unanswered;         /* requests in a row that timed out */
     uint8_t backlog;             /* something it announced waits to be asked for */
 } hft_engine_peer;
@@ -178,8 +181,8 @@ void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command);
 void hft_link_tick(hft_engine *e, uint32_t slot);
 /* Counts and reports that a session has become ready, or is no more (0 or 1). */
 void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready);
-/* The ring is gone: the slot's connection with it. */
-void hft_link_abandon(hft_engine *e, uint32_t slot, int code);
+/* The ring is gone: all connections with it. */
+void hft_link_abandon_all(hft_engine *e, int code);
 /* Settles the connection of a slot if it is closing: tells the session, reports, plans the next attempt. */
 void hft_link_settle(hft_engine *e, uint32_t slot);
 

@@ -31,18 +31,28 @@ static void end_request(hft_engine *e, hft_inventory_entry *entry) {
 /* ---- a peer's account: what it put into the inventory ---- */
 
 static void discharge(hft_engine *e, hft_inventory_entry *entry) {
-    if (entry->counted) e->peers[entry->first].announced--;
+    hft_engine_peer *p = &e->peers[entry->first];
+    if (entry->counted && entry->period == p->period && p->announced != 0) p->announced--;
     entry->counted = 0;
 }
 
-/* 1 = there is room for one more, and the entry stands in this peer's account. */
-static int charge(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
-    if (e->peers[peer].announced >= e->announced_max) return 0;
+/* 1 = this peer may put one more entry into the inventory. */
+static int has_credit(hft_engine *e, uint32_t peer) {
+    hft_engine_peer *p = &e->peers[peer];
+    if (e->now_ns >= p->period_ends_ns) {
+        p->period++;
+        p->period_ends_ns = e->now_ns + HFT_ACCOUNT_NS;
+        p->announced = 0;
+    }
+    return p->announced < e->announced_max;
+}
+
+static void charge(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
     discharge(e, entry);
     entry->first = (uint8_t)peer;
     entry->counted = 1;
+    entry->period = e->peers[peer].period;
     e->peers[peer].announced++;
-    return 1;
 }
 
 hft_inventory_entry *hft_inventory_remember(hft_engine *e, const uint8_t hash[32]) {
@@ -110,9 +120,9 @@ static int on_announcement(hft_engine *e, uint32_t peer, const uint8_t *hash) {
     if (entry != NULL && entry->state == HFT_INVENTORY_RECEIVED) return 0;
     if (entry == NULL || entry->state == HFT_INVENTORY_STALE) {
         /* Looked at before anything is remembered: a flood must not push out what other peers announced. */
-        if (e->peers[peer].announced >= e->announced_max) return 0;
+        if (!has_credit(e, peer)) return 0;
         if (entry == NULL) entry = hft_inventory_remember(e, hash);
-        if (!charge(e, entry, peer)) return 0;
+        charge(e, entry, peer);
         hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_WANTED);
     }
     entry->announcers |= bit_of(peer);

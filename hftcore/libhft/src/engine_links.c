@@ -135,15 +135,21 @@ void hft_link_settle(hft_engine *e, uint32_t slot) {
         link->retry_at_ns = e->venues[slot - e->n_peers].hold_until_ns;
 }
 
-void hft_link_abandon(hft_engine *e, uint32_t slot, int code) {
-    hft_conn *conn = hft_conn_of(e, slot);
-    if (conn->state == HFT_CONN_IDLE) return;
-    (void)hft_fail(&conn->err, code, 0, "the ring failed");
-    close(conn->fd);
-    conn->fd = -1;
-    conn->in_flight = 0;
-    conn->state = HFT_CONN_IDLE;
-    on_down(e, slot);
+void hft_link_abandon_all(hft_engine *e, int code) {
+    uint8_t was_open[HFT_ENGINE_PEERS_MAX + HFT_ENGINE_VENUES_MAX] = {0};
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) {
+        hft_conn *conn = hft_conn_of(e, slot);
+        if (conn->state == HFT_CONN_IDLE) continue;
+        was_open[slot] = 1;
+        (void)hft_fail(&conn->err, code, 0, "the ring failed");
+        close(conn->fd);
+        conn->fd = -1;
+        conn->in_flight = 0;
+        conn->state = HFT_CONN_IDLE;
+    }
+    /* Only now that no connection can be used: what hears of one's end may turn to another. */
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++)
+        if (was_open[slot]) on_down(e, slot);
 }
 
 void hft_link_tick(hft_engine *e, uint32_t slot) {

@@ -71,7 +71,8 @@ void hft_venue_hold(hft_engine *e, uint32_t venue, const hft_json_value *values,
         uint64_t until_ns = (uint64_t)units * v->config.server_time_unit_ns;
         hold_ns = until_ns > venue_ns ? until_ns - venue_ns : 0;
     }
-    v->hold_until_ns = e->now_ns + (hold_ns < HFT_HOLD_MAX_NS ? hold_ns : HFT_HOLD_MAX_NS);
+    uint64_t until_ns = e->now_ns + (hold_ns < HFT_HOLD_MAX_NS ? hold_ns : HFT_HOLD_MAX_NS);
+    if (until_ns > v->hold_until_ns) v->hold_until_ns = until_ns; /* a later answer does not end an earlier ban */
 }
 
 static uint8_t error_class(const hft_engine_venue *v, const hft_json_value *values) {
@@ -95,7 +96,7 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
     v->time_round_trip_ns = e->now_ns - v->time_sent_ns;
     v->time_sent_ns = 0;
     if (v->time_round_trip_ns > HFT_ROUND_TRIP_MAX_NS) {
-        ask_time(e, venue);
+        if (!hft_venue_is_held(e, v)) ask_time(e, venue);
         return;
     }
     /* The server read its clock about half a round trip ago and cut it to whole units. */
@@ -114,6 +115,7 @@ static void on_user(hft_engine *e, uint32_t venue, const hft_json_value *values)
         return;
     }
     e->venues[venue].user_known = 1;
+    hft_orders_ask_all(e, venue); /* only news from here on is sure to be heard */
     look_if_ready(e, venue);
 }
 
@@ -138,12 +140,15 @@ static void leave(hft_engine *e, uint32_t venue) {
     hft_wsclient_close(&v->session, 1000);
 }
 
-/* No news of orders will come any more: subscribe again, and ask for what was missed. */
+/* No news of orders will come any more: no order leaves until the stream is subscribed to again. */
 static void renew_stream(hft_engine *e, uint32_t venue) {
     hft_engine_venue *v = &e->venues[venue];
     if (v->config.user_request == NULL) return;
-    send_or_close(e, venue, &v->user_request);
-    hft_orders_ask_all(e, venue);
+    v->user_known = 0;
+    hft_link_set_ready(e, hft_slot_of_venue(e, venue), 0);
+    v->link.deadline_ns = e->now_ns + e->config.handshake_timeout_ns;
+    if (hft_venue_is_held(e, v)) hft_conn_close(&v->session.conn, HFT_E_ENGINE_HOLD, "the user stream ended");
+    else send_or_close(e, venue, &v->user_request);
 }
 
 static int is_event(const hft_json_value *type, const char *name) {

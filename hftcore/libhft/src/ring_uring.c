@@ -92,7 +92,7 @@ static int uring_cancel(hft_ring *ring, uint64_t tag) {
 static int uring_submit(hft_ring *ring) {
     uring *u = ring->impl;
     int rc = io_uring_submit(&u->uring);
-    return rc < 0 && rc != -EINTR && rc != -EBUSY ? rc : 0;
+    return rc < 0 && rc != -EINTR && rc != -EBUSY && rc != -EAGAIN ? rc : 0; /* the next wait submits again */
 }
 
 static int uring_wait(hft_ring *ring, uint64_t timeout_ns) {

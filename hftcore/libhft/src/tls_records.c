@@ -190,7 +190,8 @@ void hft_tls_records_take_over(hft_tls *tls) {
         {0x1301, "AES-128-GCM"}, {0x1302, "AES-256-GCM"}, {0x1303, "ChaCha20-Poly1305"}};
     hft_tls_records *r = tls->records;
     const SSL_CIPHER *suite = SSL_get_current_cipher(tls->ssl);
-    if (r == NULL || r->secret_len == 0 || suite == NULL || SSL_version(tls->ssl) != TLS1_3_VERSION) return;
+    if (r == NULL || r->active) return; /* once: a second time would count, and so encrypt, from 0 again */
+    if (r->secret_len == 0 || suite == NULL || SSL_version(tls->ssl) != TLS1_3_VERSION) return;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (SSL_CIPHER_get_protocol_id(suite) == known[i].suite)
             r->cipher = EVP_CIPHER_fetch(NULL, known[i].cipher, NULL);

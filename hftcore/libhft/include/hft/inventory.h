@@ -26,7 +26,8 @@ typedef struct {
     uint8_t state;         /* hft_inventory_state */
     uint8_t peer;          /* REQUESTED: who was asked */
     uint8_t first;         /* who announced it first */
-    uint8_t counted;       /* it stands in that peer's account */
+    uint8_t counted;       /* it stands in that peer's account, */
+    uint8_t period;        /* the one of this period */
 } hft_inventory_entry;
 
 typedef struct {
