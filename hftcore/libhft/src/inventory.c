@@ -93,7 +93,7 @@ static void open_unlink(hft_inventory *inventory, hft_inventory_entry *entry) {
 
 void hft_inventory_set(hft_inventory *inventory, hft_inventory_entry *entry, hft_inventory_state state) {
     int was_open = is_open(entry->state), will_be = is_open((uint8_t)state);
-    entry->state = (uint8_t)state;
+    entry->state = (uint8_t)state & 15u;
     if (was_open && !will_be) open_unlink(inventory, entry);
     if (!was_open && will_be) open_link(inventory, entry);
 }

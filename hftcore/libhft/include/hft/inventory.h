@@ -23,12 +23,13 @@ typedef struct {
     uint64_t requested_ns; /* when entry->peer was asked */
     uint32_t next;         /* in its hash chain */
     uint32_t open_prev, open_next;
-    uint8_t state;         /* hft_inventory_state */
+    uint8_t state : 4;     /* hft_inventory_state */
+    uint8_t counted : 4;   /* it stands in the account of `first`, */
+    uint8_t period;        /* the one of this period */
     uint8_t peer;          /* REQUESTED: who was asked */
     uint8_t first;         /* who announced it first */
-    uint8_t counted;       /* it stands in that peer's account, */
-    uint8_t period;        /* the one of this period */
 } hft_inventory_entry;
+_Static_assert(sizeof(hft_inventory_entry) == 64, "one cache line");
 
 typedef struct {
     hft_inventory_entry *entries;
