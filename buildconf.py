@@ -28,6 +28,7 @@ SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
 # One source file in src/x86/ and one static library for each instruction set: no flag may reach other code.
 KERNEL_FLAGS = {
     "aesgcm_aesni": ["-maes", "-mpclmul", "-msse4.1", "-mssse3"],
+    "aesgcm_vaes": ["-mvaes", "-mvpclmulqdq", "-maes", "-mpclmul", "-mavx512f", "-mavx512bw", "-mavx512vl"],
     "sha256_shani": ["-msha", "-msse4.1", "-mssse3"],
 }
 

@@ -70,12 +70,26 @@ static void seal_wrongly(const hft_aesgcm *g, uint8_t *out, uint8_t tag[HFT_AESG
     tag[15] ^= 1;
 }
 
+/* The best kernel for no level, and the one of 128 bits for "shani". */
+static void test_choice(void) {
+    int has_vaes = (hft_cpu_features() & HFT_CPU_VAES) != 0;
+    uint8_t key[16] = {0};
+    hft_aesgcm g;
+    CHECK_EQ(hft_init(NULL), 0);
+    CHECK_EQ(hft_aesgcm_init(&g, key, sizeof key), 0);
+    CHECK(g.kernel == (has_vaes ? &hft_aesgcm_vaes : &hft_aesgcm_aesni));
+    if (hft_init("shani") != 0) return; /* the machine has no SHA-NI */
+    CHECK_EQ(hft_aesgcm_init(&g, key, sizeof key), 0);
+    CHECK(g.kernel == &hft_aesgcm_aesni);
+}
+
 static void test_self_test(void) {
     hft_aesgcm_kernel wrong = {hft_aesgcm_aesni.init, seal_wrongly};
     CHECK_EQ(hft_aesgcm_select(&wrong), HFT_E_SELF_TEST);
     test_unavailable();
 }
 #else
+static void test_choice(void) {}
 static void test_self_test(void) {}
 #endif
 
@@ -90,6 +104,8 @@ int main(void) {
         if (len != 16 && len != 32) CHECK_EQ(hft_aesgcm_init(&g, key, len), HFT_E_ARGUMENT);
     if (present) {
         test_cases();
+        if (hft_init("shani") == 0) test_cases();
+        test_choice();
         test_self_test();
         CHECK_EQ(hft_init(NULL), 0);
     }

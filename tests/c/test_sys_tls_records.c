@@ -261,9 +261,11 @@ static void test_handshake_again(void) {
     close_pair(&p);
 }
 
-/* With our own AES-GCM, where the machine has it, and with OpenSSL's. */
+/* With each AES-GCM of our own that the machine has, and with OpenSSL's. */
 static void test_level(const char *level) {
-    CHECK_EQ(hft_init(level), 0);
+    int rc = hft_init(level);
+    if (rc == HFT_E_CPU_LEVEL) return;
+    CHECK_EQ(rc, 0);
     test_suite(TLS1_3_VERSION, "TLS_AES_128_GCM_SHA256", 1);
     test_suite(TLS1_3_VERSION, "TLS_AES_256_GCM_SHA384", 1);
     test_suite(TLS1_3_VERSION, "TLS_CHACHA20_POLY1305_SHA256", 1);
@@ -282,6 +284,7 @@ int main(void) {
     CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free);
     make_certificate();
     test_level(NULL);
+    test_level("shani");
     test_level("portable");
     unlink(cert_path);
     X509_free(cert);

@@ -13,7 +13,7 @@ typedef struct hft_aesgcm_kernel {
 } hft_aesgcm_kernel;
 
 #if defined(__x86_64__)
-extern const hft_aesgcm_kernel hft_aesgcm_aesni;
+extern const hft_aesgcm_kernel hft_aesgcm_aesni, hft_aesgcm_vaes;
 #endif
 
 /* Self-tests the kernel and, if it passes, makes it the one in use; NULL: none. Errors: HFT_E_SELF_TEST, and then none

@@ -27,6 +27,8 @@ uint32_t hft_cpu_features(void) {
         if ((ebx & bit_SHA) && (features & HFT_CPU_SSE41)) features |= HFT_CPU_SHANI;
         if ((ebx & bit_AVX2) && (saved & XMM_YMM) == XMM_YMM) features |= HFT_CPU_AVX2;
         if ((ebx & avx512) == avx512 && (saved & ZMM) == ZMM) features |= HFT_CPU_AVX512;
+        if ((ecx & bit_VAES) && (ecx & bit_VPCLMULQDQ) && (features & HFT_CPU_AVX512) && (features & HFT_CPU_AESNI))
+            features |= HFT_CPU_VAES;
     }
     if (__get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8)) features |= HFT_CPU_INVARIANT_TSC;
     return features;
@@ -51,7 +53,8 @@ int hft_init(const char *level) {
     if (any || text_equals(level, hft_sha256_shani.name)) {
         if (hft_cpu_features() & HFT_CPU_SHANI) kernels = &hft_sha256_shani;
         else if (!any) return HFT_E_CPU_LEVEL;
-        if (hft_cpu_features() & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
+        if (any && (hft_cpu_features() & HFT_CPU_VAES)) aesgcm = &hft_aesgcm_vaes;
+        else if (hft_cpu_features() & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
     }
 #endif
     if (level != NULL && !text_equals(level, kernels->name)) return HFT_E_CPU_LEVEL;

@@ -11,15 +11,14 @@
 
 #define HFT_AESGCM_TAG_LEN 16
 #define HFT_AESGCM_NONCE_LEN 12
-#define HFT_AESGCM_POWERS 9
+#define HFT_AESGCM_POWERS 36
 
 struct hft_aesgcm_kernel;
 
 /* An expanded key. SECRET: hft_wipe() it when done. */
 typedef struct {
     alignas(16) uint8_t round_keys[15][16];
-    uint8_t powers[HFT_AESGCM_POWERS][16]; /* of the hash key H, from the highest to H itself, in the kernel's form */
-    uint8_t folded[HFT_AESGCM_POWERS][16]; /* both halves of each added up */
+    uint8_t powers[HFT_AESGCM_POWERS][16]; /* of the hash key H, in the kernel's form and order */
     uint32_t rounds;
     const struct hft_aesgcm_kernel *kernel; /* that made it, and will use it */
 } hft_aesgcm;

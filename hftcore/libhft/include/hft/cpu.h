@@ -15,13 +15,15 @@ enum {
     HFT_CPU_AVX512 = 1u << 3, /* F + BW + VL + DQ */
     HFT_CPU_INVARIANT_TSC = 1u << 4,
     HFT_CPU_AESNI = 1u << 5, /* with PCLMULQDQ and SSE4.1 */
+    HFT_CPU_VAES = 1u << 6,  /* with VPCLMULQDQ, AVX-512 and AES-NI */
 };
 
 /* HFT_CPU_* bits of this machine. */
 uint32_t hft_cpu_features(void);
 
 /* Chooses kernels and self-tests them; idempotent.
- * level: NULL = the best this machine has, or "portable" (no kernel at all), or "shani" (for SHA-256 that one).
+ * level: NULL = the best this machine has, or "portable" (no kernel at all), or "shani" (SHA-NI, and with it
+ * AES-NI where that is, but nothing wider than 128 bits).
  * Errors: HFT_E_CPU_LEVEL (unknown, or the machine lacks it), HFT_E_SELF_TEST. */
 HFT_NODISCARD int hft_init(const char *level);
 

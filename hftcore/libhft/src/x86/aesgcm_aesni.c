@@ -11,6 +11,9 @@
 #include "hft/endian.h"
 
 #define WIDTH 8
+#define POWERS (WIDTH + 1) /* eight blocks, and the lengths */
+
+_Static_assert(HFT_AESGCM_POWERS >= 2 * POWERS, "the powers, and the sums of their halves");
 
 typedef struct { __m128i low, middle, high; } product;
 
@@ -59,10 +62,10 @@ static inline __m128i times_x(__m128i h) {
     return _mm_xor_si128(doubled, _mm_and_si128(fell_out, _mm_set_epi64x((long long)0xc200000000000000, 1)));
 }
 
-/* Adds block number i of the n that are left to hash; n <= HFT_AESGCM_POWERS. */
+/* Adds block number i of the n that are left to hash; n <= POWERS. */
 static inline void add_block(product *sum, const hft_aesgcm *g, __m128i block, size_t i, size_t n) {
-    size_t power = HFT_AESGCM_POWERS - n + i;
-    add_product(sum, block, load_key(g->powers[power]), load_key(g->folded[power]));
+    size_t power = n - 1 - i;
+    add_product(sum, block, load_key(g->powers[power]), load_key(g->powers[POWERS + power]));
 }
 
 static inline __m128i hash_last(const hft_aesgcm *g, const __m128i *blocks, size_t n) {
@@ -138,9 +141,9 @@ static inline __attribute__((always_inline)) __m128i encrypt(const hft_aesgcm *g
 static void init(hft_aesgcm *g, const uint8_t *key, size_t key_len) {
     expand_key(g, key, key_len);
     __m128i h = times_x(reversed(encrypt_block(g, _mm_setzero_si128()))), power = h;
-    for (int i = HFT_AESGCM_POWERS - 1; i >= 0; i--) {
+    for (size_t i = 0; i < POWERS; i++) {
         store_key(g->powers[i], power);
-        store_key(g->folded[i], fold(power));
+        store_key(g->powers[POWERS + i], fold(power));
         power = multiply(power, h);
     }
 }
@@ -160,7 +163,7 @@ static inline __m128i first_bytes(__m128i x, size_t len) {
 
 /* The hash of all blocks of aad but the last, plus the last: what the first block to hash has to be. */
 static inline __m128i begin_hash(const hft_aesgcm *g, const uint8_t *aad, size_t len) {
-    __m128i hash = _mm_setzero_si128(), h = load_key(g->powers[HFT_AESGCM_POWERS - 1]);
+    __m128i hash = _mm_setzero_si128(), h = load_key(g->powers[0]);
     for (; len > 16; aad += 16, len -= 16) hash = multiply(_mm_xor_si128(hash, reversed(load(aad))), h);
     return _mm_xor_si128(hash, reversed(len == 16 ? load(aad) : load_part(aad, len)));
 }
