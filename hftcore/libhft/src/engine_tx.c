@@ -11,6 +11,7 @@ typedef struct {
     hft_btc_tx tx;
     uint8_t txid[32], wtxid[32];
     uint8_t txid_known;
+    hft_inventory_entry *announced; /* NULL: nobody was asked for it */
     uint32_t peer;
     uint64_t largest_sat;
     uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
@@ -71,26 +72,34 @@ static void refuse_malformed(hft_engine *e, uint32_t peer, const hft_btc_message
     hft_conn_close(&e->peers[peer].session.conn, rc, "transaction");
 }
 
+/* Peers that announce by txid and by wtxid have two entries for one transaction: the wtxid decides. */
+static int has_twin(const hft_engine *e, const transaction *t) {
+    return !e->peers[t->peer].session.wtxid_relay && memcmp(t->txid, t->wtxid, 32) != 0;
+}
+
 /* 1 if it was asked for and is new. */
 static int is_news(hft_engine *e, transaction *t) {
-    const uint8_t *announced = e->peers[t->peer].session.wtxid_relay ? t->wtxid : t->txid;
-    hft_inventory_entry *entry = hft_inventory_find(&e->inventory, announced);
-    if (entry == NULL) {
+    int by_wtxid = e->peers[t->peer].session.wtxid_relay;
+    t->announced = hft_inventory_find(&e->inventory, by_wtxid ? t->wtxid : t->txid);
+    if (t->announced == NULL) {
         HFT_COUNT(e->stats.unrequested, 1);
         return 0;
     }
-    int received_before = entry->state == HFT_INVENTORY_RECEIVED;
-    hft_inventory_received(e, entry, t->peer);
-    /* Peers that announce by txid and by wtxid have two entries for one transaction: the wtxid decides. */
-    if (announced != t->wtxid && memcmp(t->txid, t->wtxid, 32) != 0) {
-        hft_inventory_entry *twin = hft_inventory_find(&e->inventory, t->wtxid);
-        if (twin == NULL) twin = hft_inventory_remember(e, t->wtxid);
-        else received_before |= twin->state == HFT_INVENTORY_RECEIVED;
-        hft_inventory_received(e, twin, t->peer);
-    }
+    const hft_inventory_entry *twin = has_twin(e, t) ? hft_inventory_find(&e->inventory, t->wtxid) : NULL;
+    int received_before = t->announced->state == HFT_INVENTORY_RECEIVED ||
+                          (twin != NULL && twin->state == HFT_INVENTORY_RECEIVED);
     HFT_COUNT(e->stats.duplicates, received_before);
     HFT_COUNT(e->stats.transactions, !received_before);
     return !received_before;
+}
+
+/* Writes down that it has arrived; after an order has left, because it touches what is seldom in the caches. */
+static void mark_received(hft_engine *e, const transaction *t) {
+    if (t->announced == NULL) return;
+    hft_inventory_received(e, t->announced, t->peer);
+    if (!has_twin(e, t)) return;
+    hft_inventory_entry *twin = hft_inventory_find(&e->inventory, t->wtxid);
+    hft_inventory_received(e, twin != NULL ? twin : hft_inventory_remember(e, t->wtxid), t->peer);
 }
 
 /* ---- orders ---- */
@@ -335,11 +344,14 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
         e->peers[peer].session.checksum_errors++;
         return;
     }
-    if (t.txid_known) hft_inventory_prefetch(&e->matched, t.txid);
+    uint32_t place = t.txid_known ? hft_inventory_locate(&e->matched, t.txid) : 0;
     stamp(e, &t, HFT_STAGE_VERIFY);
-    if (!is_news(e, &t) || (e->n_deposits == 0 && !is_whale(e, &t))) return;
-    if (hft_inventory_find(&e->matched, t.txid) != NULL) return; /* the same transaction under another witness */
-    for (uint32_t i = 0; i < e->n_rules; i++) try_rule(e, i, &t);
+    int matters = is_news(e, &t) && (e->n_deposits != 0 || is_whale(e, &t));
+    /* The same transaction under another witness does nothing. */
+    if (matters) matters = hft_inventory_find_at(&e->matched, place, t.txid) == NULL;
+    for (uint32_t i = 0; matters && i < e->n_rules; i++) try_rule(e, i, &t);
+    mark_received(e, &t);
+    if (!matters) return;
     (void)hft_inventory_add(&e->matched, t.txid);
     if (is_whale(e, &t)) report_whale(e, &t);
     report_deposits(e, &t);

@@ -61,14 +61,20 @@ static uint32_t *bucket_of(const hft_inventory *inventory, const uint8_t hash[32
     return &inventory->buckets[(uint32_t)sip_hash(inventory->key, hash) & inventory->bucket_mask];
 }
 
-void hft_inventory_prefetch(const hft_inventory *inventory, const uint8_t hash[32]) {
-    __builtin_prefetch(bucket_of(inventory, hash), 1);
+uint32_t hft_inventory_locate(const hft_inventory *inventory, const uint8_t hash[32]) {
+    const uint32_t *bucket = bucket_of(inventory, hash);
+    __builtin_prefetch(bucket, 1);
+    return (uint32_t)(bucket - inventory->buckets);
+}
+
+hft_inventory_entry *hft_inventory_find_at(const hft_inventory *inventory, uint32_t place, const uint8_t hash[32]) {
+    for (uint32_t i = inventory->buckets[place]; i != NONE; i = inventory->entries[i].next)
+        if (memcmp(inventory->entries[i].hash, hash, 32) == 0) return &inventory->entries[i];
+    return NULL;
 }
 
 hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]) {
-    for (uint32_t i = *bucket_of(inventory, hash); i != NONE; i = inventory->entries[i].next)
-        if (memcmp(inventory->entries[i].hash, hash, 32) == 0) return &inventory->entries[i];
-    return NULL;
+    return hft_inventory_find_at(inventory, hft_inventory_locate(inventory, hash), hash);
 }
 
 static int is_open(uint8_t state) { return state == HFT_INVENTORY_WANTED || state == HFT_INVENTORY_REQUESTED; }

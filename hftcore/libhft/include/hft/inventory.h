@@ -47,8 +47,9 @@ HFT_NODISCARD int hft_inventory_init(hft_inventory *inventory, void *memory, uin
 
 /* The entry of a hash, or NULL. */
 hft_inventory_entry *hft_inventory_find(const hft_inventory *inventory, const uint8_t hash[32]);
-/* Begins to fetch what find and add look at first. */
-void hft_inventory_prefetch(const hft_inventory *inventory, const uint8_t hash[32]);
+/* The same in two steps, for a find a little later: where the hash belongs, with its memory on the way. */
+uint32_t hft_inventory_locate(const hft_inventory *inventory, const uint8_t hash[32]);
+hft_inventory_entry *hft_inventory_find_at(const hft_inventory *inventory, uint32_t place, const uint8_t hash[32]);
 /* Adds a hash that is not there, as STALE and without announcers; the oldest entry makes room. Never NULL. */
 hft_inventory_entry *hft_inventory_add(hft_inventory *inventory, const uint8_t hash[32]);
 /* The entry that the next add will replace, or NULL while there is room. */
