@@ -241,6 +241,7 @@ def test_a_later_answer_does_not_end_a_ban(stage: Stage) -> None:
     engine, first, _ = order_in_flight(stage)
     stage.peer.deliver(rig.deposit(2))
     second = stage.venue.expect_order()
+    rig.wait_order(engine, "sent")
     stage.venue.refuse(first, -1003, "Way too much request weight used.", 418, retryAfter=int(time.time() + 600) * 1000)
     stage.venue.refuse(second, -1003, "Too many requests.", 429, retryAfter=int(time.time() - 1) * 1000)
     for _ in range(2):
