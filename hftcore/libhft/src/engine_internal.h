@@ -206,6 +206,9 @@ void hft_venue_on_up(hft_engine *e, uint32_t venue);
 void hft_venue_on_data(hft_engine *e, uint32_t venue);
 void hft_venue_tick(hft_engine *e, uint32_t venue);
 void hft_venue_on_down(hft_engine *e, uint32_t venue);
+/* Fills, signs and frames a message; returns the frame, in the session's space, or NULL and why in *rc. */
+const uint8_t *hft_venue_frame(hft_wsclient *session, const hft_order_template *t, const hft_order_value *values,
+                               size_t *frame_len, int *rc);
 /* Fills a template that needs at most a client id and a timestamp, and sends it. */
 int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
                    const char *client_id, size_t client_id_len);

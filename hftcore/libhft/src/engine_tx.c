@@ -151,23 +151,15 @@ static int decide(hft_engine *e, uint32_t rule_index, const uint8_t key[32]) {
     return hft_risk_check(&e->risk, rule_index, rule->notional, e->now_ns);
 }
 
-/* Fills, signs and frames; returns the frame, in the session's space, or NULL and why in *rc. now: a tick. */
+/* The order's frame; see hft_venue_frame. now: a tick. */
 static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, uint64_t now, const char *client_id,
                             size_t client_id_len, size_t *frame_len, int *rc) {
-    hft_wsclient *session = &e->venues[rule->venue].session;
-    hft_order_value values[HFT_ORDER_SLOTS_MAX];
+    hft_order_value values[HFT_ORDER_SLOTS_MAX]; /* a rule's template has no other slots: not worth zeroing */
     values[rule->client_id_slot].text = client_id;
     values[rule->client_id_slot].text_len = client_id_len;
     values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue, now);
     if (rule->quantity_slot >= 0) values[rule->quantity_slot].u64 = rule->quantity;
-    uint8_t *payload = hft_wsclient_begin(session, rule->order.message_max);
-    *rc = HFT_E_CONN_SEND_FULL;
-    if (payload == NULL) return NULL;
-    *rc = hft_order_fill(&rule->order, payload, rule->order.message_max, values, NULL);
-    if (*rc < 0) return NULL;
-    const uint8_t *frame = hft_wsclient_frame(session, HFT_WS_OP_TEXT, payload, (size_t)*rc, frame_len);
-    *rc = frame == NULL ? HFT_E_TLS_CONFIG : 0;
-    return frame;
+    return hft_venue_frame(&e->venues[rule->venue].session, &rule->order, values, frame_len, rc);
 }
 
 /* Builds, encrypts and submits. 0 or an error: then nothing has left. */
