@@ -232,8 +232,8 @@ void hft_orders_on_venue_down(hft_engine *e, uint32_t venue);
 void hft_orders_ask_all(hft_engine *e, uint32_t venue);
 int64_t hft_orders_integer(const hft_json_value *value);
 void hft_orders_tick(hft_engine *e);
-/* The class of a venue's error code and message. */
-uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len);
+/* The class of an error reply, by its code and message. */
+uint8_t hft_orders_error_class(const hft_engine_venue *v, const hft_json_value *values);
 
 /* engine_events.c */
 /* A record to fill, or NULL if full; informational ones leave HFT_EVENT_RESERVE free. Zeroed, with time and kind

@@ -126,13 +126,6 @@ static int contains(const char *text, size_t len, const char *part) {
     return 0;
 }
 
-uint8_t hft_orders_error_class(const hft_engine_venue *v, int64_t code, const char *text, size_t len) {
-    for (uint32_t i = 0; i < v->config.n_errors; i++)
-        if (v->config.errors[i].code == code && contains(text, len, v->config.errors[i].text))
-            return v->config.errors[i].class;
-    return HFT_ERROR_OTHER;
-}
-
 int64_t hft_orders_integer(const hft_json_value *value) {
     uint64_t magnitude = 0;
     if (value->ptr == NULL || value->len == 0) return 0;
@@ -140,6 +133,16 @@ int64_t hft_orders_integer(const hft_json_value *value) {
     int rc = hft_u64_parse(&magnitude, value->ptr + negative, value->len - (size_t)negative);
     if (rc < 0 || magnitude > INT64_MAX) return 0;
     return negative ? -(int64_t)magnitude : (int64_t)magnitude;
+}
+
+uint8_t hft_orders_error_class(const hft_engine_venue *v, const hft_json_value *values) {
+    const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
+    const char *text = message->ptr != NULL ? message->ptr : "";
+    int64_t code = hft_orders_integer(&values[HFT_REPLY_ERROR_CODE]);
+    for (uint32_t i = 0; i < v->config.n_errors; i++)
+        if (v->config.errors[i].code == code && contains(text, message->len, v->config.errors[i].text))
+            return v->config.errors[i].class;
+    return HFT_ERROR_OTHER;
 }
 
 static uint8_t state_of(const hft_engine_venue *v, const hft_json_value *status) {
@@ -171,7 +174,7 @@ static void on_error(hft_engine *e, uint32_t venue, hft_pending *p, const hft_js
     hft_engine_venue *v = &e->venues[venue];
     const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
     int64_t code = hft_orders_integer(&values[HFT_REPLY_ERROR_CODE]);
-    uint8_t class = hft_orders_error_class(v, code, message->ptr != NULL ? message->ptr : "", message->len);
+    uint8_t class = hft_orders_error_class(v, values);
     if (class == HFT_ERROR_CLOCK) v->next_time_sync_ns = e->now_ns;
     hft_venue_hold(e, venue, values, class);
     if (is_query && !is_gone(v, p, class, asked_ns)) return; /* asked again */

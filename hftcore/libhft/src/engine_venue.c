@@ -83,12 +83,6 @@ void hft_venue_hold(hft_engine *e, uint32_t venue, const hft_json_value *values,
     if (until_ns > v->hold_until_ns) v->hold_until_ns = until_ns; /* a later answer does not end an earlier ban */
 }
 
-static uint8_t error_class(const hft_engine_venue *v, const hft_json_value *values) {
-    const hft_json_value *message = &values[HFT_REPLY_ERROR_MESSAGE];
-    return hft_orders_error_class(v, hft_orders_integer(&values[HFT_REPLY_ERROR_CODE]),
-                                  message->ptr != NULL ? message->ptr : "", message->len);
-}
-
 static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values) {
     hft_engine_venue *v = &e->venues[venue];
     const hft_json_value *time = &values[HFT_REPLY_SERVER_TIME];
@@ -96,7 +90,7 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
     if (v->time_sent_ns == 0) return;
     if (time->ptr == NULL || hft_u64_parse(&units, time->ptr, time->len) < 0 ||
         units > INT64_MAX / v->config.server_time_unit_ns) {
-        hft_venue_hold(e, venue, values, error_class(v, values));
+        hft_venue_hold(e, venue, values, hft_orders_error_class(v, values));
         v->time_sent_ns = 0;
         if (!v->clock_known) refuse(e, venue, values);
         return; /* else the clocks are compared again after the usual while */
@@ -118,7 +112,7 @@ static void on_time(hft_engine *e, uint32_t venue, const hft_json_value *values)
 
 static void on_user(hft_engine *e, uint32_t venue, const hft_json_value *values) {
     if (!hft_json_equals(&values[HFT_REPLY_STATUS], "200", 3)) {
-        hft_venue_hold(e, venue, values, error_class(&e->venues[venue], values));
+        hft_venue_hold(e, venue, values, hft_orders_error_class(&e->venues[venue], values));
         refuse(e, venue, values);
         return;
     }

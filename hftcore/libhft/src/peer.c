@@ -18,9 +18,8 @@ void hft_peer_down(hft_peer *peer) {
     peer->state = HFT_PEER_DOWN;
     peer->wtxid_relay = 0;
     peer->version = 0;
-    peer->services = 0;
     peer->user_agent[0] = '\0';
-    peer->ping_sent_ns = peer->ping_nonce = peer->round_trip_ns = 0;
+    peer->ping_sent_ns = 0;
     peer->consumed = 0;
 }
 
@@ -79,8 +78,7 @@ void hft_peer_tick(hft_peer *peer, uint64_t now_ns, uint64_t interval_ns, uint64
     if (now_ns - peer->ping_sent_ns < interval_ns) return;
     uint8_t nonce[8];
     peer->ping_sent_ns = now_ns;
-    peer->ping_nonce = peer->config.nonce ^ now_ns;
-    hft_store_le64(nonce, peer->ping_nonce);
+    hft_store_le64(nonce, peer->config.nonce ^ now_ns);
     int rc = put(peer, "ping", nonce, sizeof nonce);
     if (rc >= 0) rc = hft_conn_flush(&peer->conn);
     if (rc < 0) fail(peer, rc, "ping");
@@ -107,7 +105,6 @@ static int on_version(hft_peer *peer, const hft_btc_message *message) {
     if ((version.services & services_needed) != services_needed)
         return fail(peer, HFT_E_BTC_NO_RELAY, "witness transactions");
     keep_user_agent(peer, &version);
-    peer->services = version.services;
     peer->version = version.version < HFT_BTC_PROTOCOL_VERSION ? version.version : HFT_BTC_PROTOCOL_VERSION;
     if (peer->version >= HFT_BTC_PROTOCOL_VERSION) { /* both belong between version and verack */
         rc = put(peer, "wtxidrelay", NULL, 0);
@@ -135,12 +132,6 @@ static int on_ping(hft_peer *peer, const hft_btc_message *message) {
     return rc < 0 ? fail(peer, rc, "pong") : 0;
 }
 
-static int on_pong(hft_peer *peer, const hft_btc_message *message, uint64_t now_ns) {
-    if (message->payload_len == 8 && hft_load_le64(message->payload) == peer->ping_nonce)
-        peer->round_trip_ns = now_ns - peer->ping_sent_ns;
-    return 0;
-}
-
 static int on_entries(hft_peer *peer, hft_peer_event *event, const hft_btc_message *message, hft_peer_kind kind) {
     int rc = hft_btc_parse_inv(&event->entries, &event->n_entries, message->payload, message->payload_len);
     if (rc < 0) return fail(peer, rc, message->command);
@@ -160,7 +151,6 @@ static int on_message(hft_peer *peer, hft_peer_event *event, const hft_btc_messa
         peer->wtxid_relay = peer->version >= HFT_BTC_PROTOCOL_VERSION;
         return 0;
     case HFT_BTC_MSG_PING: return on_ping(peer, message);
-    case HFT_BTC_MSG_PONG: return on_pong(peer, message, now_ns);
     case HFT_BTC_MSG_INV: return peer->state == HFT_PEER_READY ? on_entries(peer, event, message, HFT_PEER_INV) : 0;
     case HFT_BTC_MSG_NOTFOUND:
         return peer->state == HFT_PEER_READY ? on_entries(peer, event, message, HFT_PEER_NOTFOUND) : 0;

@@ -201,7 +201,6 @@ int hft_ring_epoll_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     for (uint32_t i = 0; i < slots; i++) e->slots[i].fd = -1;
     ring->ops = &epoll_ops;
     ring->backend = HFT_RING_EPOLL;
-    ring->cap = e->done_cap;
     ring->impl = e;
     return 0;
 }

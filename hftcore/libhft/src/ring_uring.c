@@ -183,7 +183,6 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     (void)rc;
     ring->ops = &uring_ops;
     ring->backend = HFT_RING_URING;
-    ring->cap = params.cq_entries;
     ring->impl = u;
     return 0;
 }

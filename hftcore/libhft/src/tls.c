@@ -15,7 +15,6 @@ static int bio_write(BIO *bio, const char *data, int len) {
     if (len <= 0) return 0;
     if (hft_tls_records_active(tls)) return len; /* not OpenSSL's to write any more */
     if (tls->out_cap - tls->out_len < (size_t)len) {
-        tls->out_full = 1;
         BIO_set_retry_write(bio);
         return -1;
     }
@@ -167,7 +166,7 @@ void hft_tls_attach(hft_tls *tls, SSL *ssl, BIO *bio) {
 int hft_tls_begin(hft_tls *tls) {
     hft_tls_detach(tls);
     tls->in_len = tls->out_len = tls->out_cap = 0;
-    tls->out_full = tls->resumed = tls->peer_closed = 0;
+    tls->resumed = tls->peer_closed = 0;
     tls->refused_subject[0] = '\0';
     tls->err.code = 0;
     ERR_clear_error();
@@ -201,7 +200,6 @@ void hft_tls_output(hft_tls *tls, uint8_t *out, size_t cap) {
     tls->out = out;
     tls->out_cap = cap;
     tls->out_len = 0;
-    tls->out_full = 0;
 }
 
 static int verify_code(long verify) {

@@ -25,7 +25,6 @@ void hft_wsclient_down(hft_wsclient *ws) {
     ws->state = HFT_WSCLIENT_DOWN;
     ws->consumed = 0;
     ws->last_ping_ns = 0;
-    ws->round_trip_ns = 0;
 }
 
 static int fail(hft_wsclient *ws, int code, const char *text) {
@@ -98,7 +97,7 @@ static int on_close_frame(hft_wsclient *ws, const hft_ws_event *frame) {
 }
 
 /* Control frames are dealt with here; 1 = the frame is the owner's. */
-static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event, uint64_t now_ns) {
+static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event) {
     switch (frame->op) {
     case HFT_WS_OP_PING: {
         if (ws->state != HFT_WSCLIENT_OPEN) return 0; /* our close frame was the last one we may send */
@@ -106,7 +105,6 @@ static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_ev
         return rc < 0 ? fail(ws, rc, "pong") : 0;
     }
     case HFT_WS_OP_PONG:
-        if (ws->last_ping_ns != 0) ws->round_trip_ns = now_ns - ws->last_ping_ns;
         ws->last_ping_ns = 0;
         return 0;
     case HFT_WS_OP_CLOSE: return on_close_frame(ws, frame);
@@ -138,7 +136,7 @@ int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_
         if (rc < 0) return fail_protocol(ws, rc);
         if (rc == 0 && used == 0) return 0;
         if (rc == 1) {
-            rc = on_frame(ws, &frame, event, now_ns);
+            rc = on_frame(ws, &frame, event);
             if (rc < 0) return rc;
             if (rc == 1) {
                 ws->consumed = used; /* kept until the owner is done with the view */

@@ -38,9 +38,8 @@ typedef struct {
     uint8_t state;            /* hft_peer_state */
     uint8_t wtxid_relay;      /* the peer announces by wtxid */
     int32_t version;
-    uint64_t services;
     char user_agent[HFT_BTC_USER_AGENT_MAX + 1]; /* the peer's, made printable */
-    uint64_t last_recv_ns, ping_sent_ns, ping_nonce, round_trip_ns;
+    uint64_t last_recv_ns, ping_sent_ns;
     uint64_t checksum_errors, messages_in; /* since the process started */
     size_t consumed;          /* bytes of the event handed out last */
 } hft_peer;

@@ -50,7 +50,6 @@ typedef struct {
 struct hft_ring {
     const hft_ring_ops *ops;
     hft_ring_backend backend; /* what is in use; never AUTO once open */
-    uint32_t cap;             /* operations that may be in flight */
     uint8_t spins;            /* the owner's, after open: it never waits, so receiving is tried without being told */
     void *impl;               /* the backend's */
 };

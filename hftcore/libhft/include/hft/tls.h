@@ -35,7 +35,6 @@ typedef struct {
     size_t in_len;
     uint8_t *out;        /* where records are written */
     size_t out_len, out_cap;
-    uint8_t out_full;    /* a record did not fit */
     uint8_t resumed;     /* this connection's handshake resumed a session */
     uint8_t peer_closed; /* close_notify was received */
     char refused_subject[64]; /* of the certificate that failed verification */

@@ -37,7 +37,6 @@ typedef struct {
     uint8_t *message_memory;
     size_t message_cap;
     uint64_t last_recv_ns, last_ping_ns; /* monotonic; ping: 0 = none outstanding */
-    uint64_t round_trip_ns;              /* of the last ping */
     size_t consumed;                     /* bytes of the event handed out last */
     uint32_t masks_pos;
     uint8_t masks[HFT_WSCLIENT_MASKS];
