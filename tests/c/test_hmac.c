@@ -36,6 +36,19 @@ static void test_rfc4231(void) {
     check_mac(NULL, 0, NULL, 0, "b613679a0814d9ec772f95d778c35fc5ff1697c493715653c6c712144292c5ad");
 }
 
+static void check_padded(const uint8_t mac[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
+                         const uint8_t *tail, size_t len) {
+    size_t n_blocks = HFT_HMAC_BLOCKS(len);
+    uint8_t *blocks = malloc(64 * n_blocks), padded[32];
+    memset(blocks, 0xee, 64 * n_blocks);
+    if (len != 0) memcpy(blocks, tail, len);
+    CHECK_EQ(hft_hmac_pad(blocks, len, prefix), n_blocks);
+    if (len != 0) CHECK_MEM(blocks, tail, len);
+    hft_hmac_digest_padded(padded, key, prefix, blocks, n_blocks);
+    CHECK_MEM(padded, mac, 32);
+    free(blocks);
+}
+
 static void test_prefix(void) {
     hft_hmac_key key;
     hft_hmac_key_init(&key, "key", 3);
@@ -49,9 +62,37 @@ static void test_prefix(void) {
             CHECK_EQ(prefix.len, constant / 64 * 64);
             hft_hmac_digest_tail(tailed, &key, &prefix, msg + prefix.len, len - prefix.len);
             CHECK_MEM(tailed, whole, 32);
+            check_padded(whole, &key, &prefix, msg + prefix.len, len - prefix.len);
+            hft_hmac_stem stem;
+            hft_hmac_stem_init(&stem, &key, msg, constant);
+            hft_hmac_stem_digest(tailed, &key, &stem, msg + constant, len - constant);
+            CHECK_MEM(tailed, whole, 32);
         }
         free(msg);
     }
+}
+
+static void test_many(void) {
+    enum { MOST = 70 };
+    hft_hmac_key key;
+    hft_hmac_key_init(&key, "another key", 11);
+    for (size_t n = 0; n <= MOST; n++)
+        for (size_t longest = 0; longest <= 300; longest += 50) {
+            uint8_t *msg[MOST] = {NULL}, *out = malloc(32 * n), expected[32];
+            size_t len[MOST] = {0};
+            for (size_t i = 0; i < n; i++) {
+                len[i] = n % 2 != 0 ? longest : (i * 7919 + n) % (longest + 1);
+                msg[i] = len[i] != 0 ? malloc(len[i]) : NULL;
+                for (size_t k = 0; k < len[i]; k++) msg[i][k] = (uint8_t)(i * 31 + k);
+            }
+            hft_hmac_many(out, &key, (const void *const *)msg, len, n);
+            for (size_t i = 0; i < n; i++) {
+                hft_hmac_digest(expected, &key, msg[i], len[i]);
+                CHECK_MEM(out + 32 * i, expected, 32);
+                free(msg[i]);
+            }
+            free(out);
+        }
 }
 
 static void test_equal_and_wipe(void) {
@@ -80,6 +121,7 @@ int main(void) {
         if (hft_init(levels[i]) != HFT_OK) continue;
         test_rfc4231();
         test_prefix();
+        test_many();
     }
     test_equal_and_wipe();
     return check_done();

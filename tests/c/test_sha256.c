@@ -101,6 +101,113 @@ static void test_pairs(void) {
     }
 }
 
+enum { MOST = 70 }; /* messages in a batch */
+
+typedef void many_fn(uint8_t *out, const void *const *data, const size_t *len, size_t n);
+typedef void items_fn(uint8_t *out, const void *data, size_t item_size, size_t n);
+typedef void one_fn(uint8_t out[32], const void *data, size_t len);
+
+static void check_many(many_fn *many, one_fn *one, size_t n, size_t longest, int equal) {
+    uint8_t *data[MOST] = {NULL}, *out = malloc(32 * n + 1), expected[32];
+    size_t len[MOST] = {0};
+    for (size_t i = 0; i < n; i++) {
+        len[i] = equal ? longest : (size_t)random_u64() % (longest + 1);
+        data[i] = len[i] != 0 ? malloc(len[i]) : NULL;
+        for (size_t k = 0; k < len[i]; k++) data[i][k] = (uint8_t)random_u64();
+    }
+    out[32 * n] = 0x5a;
+    many(out, (const void *const *)data, len, n);
+    for (size_t i = 0; i < n; i++) {
+        one(expected, data[i], len[i]);
+        CHECK_MEM(out + 32 * i, expected, 32);
+        free(data[i]);
+    }
+    CHECK_EQ(out[32 * n], 0x5a);
+    free(out);
+}
+
+static void check_items(items_fn *items, one_fn *one, size_t n, size_t size) {
+    uint8_t *data = malloc(n * size), *out = malloc(32 * n), *expected = malloc(32 * n);
+    for (size_t i = 0; i < n * size; i++) data[i] = (uint8_t)random_u64();
+    for (size_t i = 0; i < n; i++) one(expected + 32 * i, data + size * i, size);
+    items(out, data, size, n);
+    CHECK_MEM(out, expected, 32 * n);
+    if (size >= 32) {
+        items(data, data, size, n);
+        CHECK_MEM(data, expected, 32 * n);
+    }
+    free(data);
+    free(out);
+    free(expected);
+}
+
+static void test_batches(void) {
+    static const size_t sizes[] = {0, 1, 31, 32, 33, 55, 56, 63, 64, 65, 80, 119, 120, 128, 150, 200, 260};
+    for (size_t n = 0; n <= MOST; n++) {
+        check_many(hft_sha256_many, hft_sha256_digest, n, 300, 0);
+        check_many(hft_sha256d_many, hft_sha256d_digest, n, 300, 0);
+        check_many(hft_sha256_many, hft_sha256_digest, n, 5000 / (n + 1), 0);
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+            check_many(hft_sha256_many, hft_sha256_digest, n, sizes[i], 1);
+            check_many(hft_sha256d_many, hft_sha256d_digest, n, sizes[i], 1);
+            check_items(hft_sha256_items, hft_sha256_digest, n, sizes[i]);
+            check_items(hft_sha256d_items, hft_sha256d_digest, n, sizes[i]);
+        }
+    }
+}
+
+static void put_reversed_hex(uint8_t out[32], const char *hex) {
+    for (size_t i = 0; i < 32; i++) {
+        unsigned byte = 0;
+        CHECK_EQ(sscanf(hex + 2 * i, "%2x", &byte), 1);
+        out[31 - i] = (uint8_t)byte;
+    }
+}
+
+/* By the definition: pairs, level by level, each hashed alone. */
+static void plain_merkle_root(uint8_t out[32], const uint8_t *ids, size_t n) {
+    uint8_t level[(MOST + 1) * 32];
+    memcpy(level, ids, 32 * n);
+    for (; n > 1; n = (n + 1) / 2) {
+        if (n % 2 != 0) memcpy(level + 32 * n, level + 32 * (n - 1), 32);
+        for (size_t i = 0; i < (n + 1) / 2; i++) {
+            uint8_t pair[64];
+            memcpy(pair, level + 64 * i, 64);
+            hft_sha256d_digest(level + 32 * i, pair, 64);
+        }
+    }
+    memcpy(out, level, 32);
+}
+
+static void test_merkle_root(void) {
+    /* The transactions of block 100,000. */
+    static const char *const block[] = {
+        "8c14f0db3df150123e6f3dbbf30f8b955a8249b62ac1d1ff16284aefa3d06d87",
+        "fff2525b8931402dd09222c50775608f75787bd2b87e56995a7bdd30f79702c4",
+        "6359f0868171b1d194cbee1af2f16ea598ae8fad666d9b012c8ed2b79a236ec4",
+        "e9a66845e05d5abc0ad04ec80f774a7e585c6e8db975962d069a522137b80c1d",
+    };
+    uint8_t ids[MOST * 32], expected[32], root[32];
+    for (size_t i = 0; i < 4; i++) put_reversed_hex(ids + 32 * i, block[i]);
+    put_reversed_hex(expected, "f3e94742aca4b5ef85488dc37c06c3282295ffec960994b2c0d5ac2a25a95766");
+    CHECK_EQ(hft_merkle_root(root, ids, 4), 0);
+    CHECK_MEM(root, expected, 32);
+    for (size_t n = 1; n <= MOST; n++) {
+        uint8_t *level = malloc(32 * n);
+        for (size_t i = 0; i < 32 * n; i++) level[i] = ids[i] = (uint8_t)random_u64();
+        plain_merkle_root(expected, ids, n);
+        CHECK_EQ(hft_merkle_root(root, level, n), 0);
+        CHECK_MEM(root, expected, 32);
+        free(level);
+        /* CVE-2012-2459: the end repeated, as far as it is paired with itself, gives the same root. */
+        size_t repeated = n & (~n + 1);
+        if (n == repeated || n + repeated > MOST) continue;
+        memcpy(ids + 32 * n, ids + 32 * (n - repeated), 32 * repeated);
+        CHECK_EQ(hft_merkle_root(root, ids, n + repeated), 1);
+        CHECK_MEM(root, expected, 32);
+    }
+}
+
 static void test_levels(void) {
     CHECK_EQ(hft_init("portable"), HFT_OK);
     CHECK_STR(hft_sha256_kernel(), "portable");
@@ -127,6 +234,8 @@ int main(void) {
         test_a_million();
         test_every_length();
         test_pairs();
+        test_batches();
+        test_merkle_root();
     }
     test_levels();
     return check_done();

@@ -50,3 +50,43 @@ void hft_hmac_digest_tail(uint8_t out[32], const hft_hmac_key *key, const hft_hm
                           const void *tail, size_t tail_len) {
     hft_sha256_finish(out, &key->outer, OUTER_BITS, &prefix->state, 64 + prefix->len, tail, tail_len);
 }
+
+size_t hft_hmac_pad(uint8_t *blocks, size_t tail_len, const hft_hmac_prefix *prefix) {
+    size_t n_blocks = HFT_HMAC_BLOCKS(tail_len);
+    memset(blocks + tail_len, 0, 64 * n_blocks - tail_len);
+    blocks[tail_len] = 0x80;
+    hft_store_be64(blocks + 64 * n_blocks - 8, (64 + prefix->len + tail_len) * 8);
+    return n_blocks;
+}
+
+void hft_hmac_digest_padded(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
+                            const void *blocks, size_t n_blocks) {
+    hft_sha256_finish_padded(out, &key->outer, OUTER_BITS, &prefix->state, blocks, n_blocks);
+}
+
+void hft_hmac_stem_init(hft_hmac_stem *stem, const hft_hmac_key *key, const void *text, size_t len) {
+    hft_hmac_prefix_init(&stem->prefix, key, text, len);
+    stem->rest_len = len - stem->prefix.len;
+    memset(stem->rest, 0, sizeof stem->rest);
+    if (stem->rest_len != 0) memcpy(stem->rest, (const uint8_t *)text + stem->prefix.len, stem->rest_len);
+}
+
+void hft_hmac_stem_digest(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_stem *stem,
+                          const void *tail, size_t tail_len) {
+    hft_hmac_prefix prefix = stem->prefix;
+    uint8_t block[64];
+    size_t fill = sizeof block - stem->rest_len, take = tail_len < fill ? tail_len : fill;
+    memcpy(block, stem->rest, sizeof block);
+    if (take != 0) memcpy(block + stem->rest_len, tail, take);
+    if (take < fill) {
+        hft_hmac_digest_tail(out, key, &prefix, block, stem->rest_len + take);
+        return;
+    }
+    hft_sha256_blocks(&prefix.state, block, 1);
+    prefix.len += sizeof block;
+    hft_hmac_digest_tail(out, key, &prefix, (const uint8_t *)tail + take, tail_len - take);
+}
+
+void hft_hmac_many(uint8_t *out, const hft_hmac_key *key, const void *const *msg, const size_t *len, size_t n) {
+    for (size_t i = 0; i < n; i++) hft_hmac_digest(out + 32 * i, key, msg[i], len[i]);
+}

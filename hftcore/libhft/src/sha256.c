@@ -205,6 +205,11 @@ void hft_sha256_finish(uint8_t out[32], const hft_sha256_state *outer, uint32_t 
     kernels_in_use->finish(out, outer, outer_bits, inner, data, len / 64, tail, n_tail);
 }
 
+void hft_sha256_finish_padded(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                              const hft_sha256_state *inner, const void *blocks, size_t n_blocks) {
+    kernels_in_use->finish(out, outer, outer_bits, inner, blocks, n_blocks, NULL, 0);
+}
+
 void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len) {
     hft_sha256_finish(out, &hft_sha256_iv, 256, &hft_sha256_iv, 0, data, len);
 }

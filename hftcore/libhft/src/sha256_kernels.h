@@ -43,6 +43,10 @@ int hft_sha256_select(const hft_sha256_kernels *kernels);
 void hft_sha256_finish(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
                        const hft_sha256_state *inner, uint64_t hashed, const void *data, size_t len);
 
+/* The same for a rest that is padded where it lies. */
+void hft_sha256_finish_padded(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
+                              const hft_sha256_state *inner, const void *blocks, size_t n_blocks);
+
 /* Pads the last `len` (< 64) bytes of a message of total_len bytes; returns the number of blocks, 1 or 2. */
 static inline size_t hft_sha256_pad(uint8_t tail[128], const void *data, size_t len, uint64_t total_len) {
     size_t n_blocks = len < 56 ? 1 : 2;

@@ -25,6 +25,23 @@ void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len);
 void hft_sha256d_digest2(uint8_t out_a[32], const void *a, size_t a_len,
                          uint8_t out_b[32], const void *b, size_t b_len);
 
+/* ---- many messages at once ----
+ * A batch fills the lanes of the widest kernel this machine has. The digests follow each other in out, 32 * n bytes. */
+
+/* n messages of any lengths; data[i] may be NULL where len[i] is 0. out must not overlap them. */
+void hft_sha256_many(uint8_t *out, const void *const *data, const size_t *len, size_t n);
+void hft_sha256d_many(uint8_t *out, const void *const *data, const size_t *len, size_t n);
+
+/* n messages of item_size bytes, one after the other. out may be data itself where item_size >= 32: a digest is written
+ * only over what has been read. Otherwise they must not overlap. */
+void hft_sha256_items(uint8_t *out, const void *data, size_t item_size, size_t n);
+void hft_sha256d_items(uint8_t *out, const void *data, size_t item_size, size_t n);
+
+/* Bitcoin's merkle root of n >= 1 transaction ids in internal byte order, 32 * n bytes at level, which are overwritten.
+ * The last one of an odd level is paired with itself. Returns 1 if somewhere two equal neighbours were hashed together:
+ * then another list of transactions has the same root, and a block must not be judged by it (CVE-2012-2459); else 0. */
+int hft_merkle_root(uint8_t out[32], uint8_t *level, size_t n);
+
 /* Kernel interface, for hmac.c: the initial state, n whole 64-byte blocks, and a state's big-endian bytes. */
 extern const hft_sha256_state hft_sha256_iv;
 void hft_sha256_blocks(hft_sha256_state *state, const void *data, size_t n_blocks);
