@@ -115,6 +115,23 @@ static void test_decimal(void) {
     check_put(UINT64_MAX, 0, 0, "18446744073709551615");
     check_put(UINT64_MAX, 18, 0, "18.446744073709551615");
     check_put(1, 18, 1, "0.000000000000000001");
+    /* The division by a power of ten at its edges, for each scale. */
+    uint64_t power = 1;
+    for (unsigned scale = 0; scale <= HFT_SCALE_MAX; scale++, power *= 10) {
+        for (uint64_t k = 0; k < 2000; k++) {
+            uint64_t base = k < 1000 ? k : UINT64_MAX / power - (k - 1000);
+            if (base > UINT64_MAX / power) break;
+            for (unsigned below = 0; below < 2; below++) {
+                uint64_t value = base * power - below;
+                if (base == 0 && below) continue;
+                char expected[48], out[HFT_DECIMAL_LEN_MAX];
+                int len = snprintf(expected, sizeof expected, "%" PRIu64, value / power);
+                if (scale != 0) len += snprintf(expected + len, 24, ".%0*" PRIu64, (int)scale, value % power);
+                CHECK_EQ(hft_decimal_put(out, value, scale, 0), len);
+                CHECK_MEM(out, expected, (size_t)len);
+            }
+        }
+    }
 
     check_parse("12", 2, 0, 1200);
     check_parse("12.5", 2, 0, 1250);
@@ -131,6 +148,98 @@ static void test_decimal(void) {
     static const char *const wrong[] = {".", ".5", "5.", "-1", "+1", "01", "00.1", "1e3", "1.2.3", "1,5", " 1", "1 ",
                                         "1.00x", "x", "1.-", "0x1"};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) check_parse(wrong[i], 2, HFT_E_TEXT_DIGIT, 7);
+}
+
+static void check_time(uint64_t ns, unsigned digits, const char *expected) {
+    char out[HFT_RFC3339_LEN_MAX + 1];
+    memset(out, '?', sizeof out);
+    CHECK_EQ(hft_rfc3339_put(out, ns, digits), strlen(expected));
+    CHECK_MEM(out, expected, strlen(expected));
+    CHECK_EQ(out[strlen(expected)], '?');
+}
+
+static void test_rfc3339(void) {
+    const uint64_t s = 1000000000;
+    check_time(0, 0, "1970-01-01T00:00:00Z");
+    check_time(1613888176532987654, 0, "2021-02-21T06:16:16Z");
+    check_time(1613888176532987654, 1, "2021-02-21T06:16:16.5Z");
+    check_time(1613888176532987654, 3, "2021-02-21T06:16:16.532Z");
+    check_time(1613888176532987654, 6, "2021-02-21T06:16:16.532987Z");
+    check_time(1613888176532987654, 9, "2021-02-21T06:16:16.532987654Z");
+    check_time(951782399 * s + 999999999, 3, "2000-02-28T23:59:59.999Z"); /* 2000 is a leap year */
+    check_time(951782400 * s, 0, "2000-02-29T00:00:00Z");
+    check_time(951868800 * s, 0, "2000-03-01T00:00:00Z");
+    check_time(4107542399 * s, 0, "2100-02-28T23:59:59Z"); /* and 2100 is not */
+    check_time(4107542400 * s, 0, "2100-03-01T00:00:00Z");
+    check_time(1735689599 * s, 0, "2024-12-31T23:59:59Z");
+    check_time(1735689600 * s, 0, "2025-01-01T00:00:00Z");
+    check_time(1, 9, "1970-01-01T00:00:00.000000001Z");
+    check_time(UINT64_MAX, 9, "2554-07-21T23:34:33.709551615Z");
+}
+
+/* With one cache over all, in an order that takes it from scale to scale, and without. */
+static void test_timestamp(void) {
+    static const uint64_t times[] = {
+        0, 1, 9999, 10000, 99999999999, 100000000000, 1613888176532987654, 1613888176532987655, 1613888176542987655,
+        1613888179999999999, 1613888180000000000, 1613888180000000000, 999999999999999999, 9999999999999999999u,
+        10000000000000000000u, UINT64_MAX, 5,
+    };
+    hft_timestamp_cache cache = {0};
+    for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
+        uint64_t unit = 1;
+        for (unsigned scale = 0; scale <= HFT_SCALE_MAX; scale++, unit *= 10) {
+            char expected[24], out[24];
+            size_t len = (size_t)snprintf(expected, sizeof expected, "%" PRIu64 "??", times[i] / unit) - 2;
+            for (int cached = 0; cached <= 2; cached++) {
+                memset(out, '?', sizeof out);
+                CHECK_EQ(hft_timestamp_put(cached ? &cache : NULL, out, times[i], scale), len);
+                CHECK_MEM(out, expected, len + 2);
+            }
+        }
+    }
+}
+
+static void check_escape(const char *text, size_t len, const char *expected) {
+    char out[64];
+    size_t size = strlen(expected);
+    CHECK_EQ(hft_json_escape(out, sizeof out, text, len), size);
+    CHECK_MEM(out, expected, size);
+    for (size_t cap = 0; cap < size; cap++) {
+        memset(out, '?', sizeof out);
+        CHECK_EQ(hft_json_escape(out, cap, text, len), HFT_E_CAPACITY);
+        CHECK_EQ(out[cap], '?');
+    }
+    CHECK_EQ(hft_json_escape(out, size, text, len), size);
+}
+
+static void test_json_escape(void) {
+    check_escape("", 0, "");
+    check_escape("plain text, of two words", 24, "plain text, of two words");
+    check_escape("\"\\/\b\f\n\r\t", 8, "\\\"\\\\/\\b\\f\\n\\r\\t");
+    check_escape("\0\x01\x1f\x7f", 4, "\\u0000\\u0001\\u001f\x7f");
+    check_escape("1234567\x1f", 8, "1234567\\u001f");
+    check_escape("\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xb6\"", 10, "\xc3\xa9\xe2\x82\xac\xf0\x9f\x92\xb6\\\"");
+    char out[8];
+    CHECK_EQ(hft_json_escape(out, sizeof out, "a\x80", 2), HFT_E_TEXT_UTF8);
+    CHECK_EQ(hft_json_escape(out, sizeof out, NULL, 0), 0);
+    for (int c = 0; c < 0x80; c++) { /* each character at each place of a word */
+        for (size_t place = 0; place < 16; place++) {
+            char text[16], expected[24], escaped[24];
+            size_t len = 0;
+            memset(text, 'a', sizeof text);
+            text[place] = (char)c;
+            static const char two[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+            const char *found = c != 0 ? strchr(two, c) : NULL;
+            memset(expected, 'a', sizeof expected);
+            len = place;
+            if (found != NULL) len += (size_t)sprintf(expected + place, "\\%c", letters[found - two]);
+            else if (c < 0x20) len += (size_t)sprintf(expected + place, "\\u%04x", (unsigned)c);
+            else expected[len++] = (char)c;
+            expected[len] = 'a';
+            CHECK_EQ(hft_json_escape(escaped, sizeof escaped, text, sizeof text), len + 15 - place);
+            CHECK_MEM(escaped, expected, len + 15 - place);
+        }
+    }
 }
 
 /* Every sequence of up to four bytes drawn from the edges of the ranges of table 3-7 of the Unicode standard,
@@ -195,6 +304,9 @@ int main(void) {
     test_base64();
     test_u64();
     test_decimal();
+    test_rfc3339();
+    test_timestamp();
+    test_json_escape();
     test_utf8();
     return check_done();
 }

@@ -6,35 +6,9 @@
 
 #define BYTES(b) (UINT64_C(0x0101010101010101) * (b))
 
-static const uint64_t pow10[20] = {
-    UINT64_C(1),
-    UINT64_C(10),
-    UINT64_C(100),
-    UINT64_C(1000),
-    UINT64_C(10000),
-    UINT64_C(100000),
-    UINT64_C(1000000),
-    UINT64_C(10000000),
-    UINT64_C(100000000),
-    UINT64_C(1000000000),
-    UINT64_C(10000000000),
-    UINT64_C(100000000000),
-    UINT64_C(1000000000000),
-    UINT64_C(10000000000000),
-    UINT64_C(100000000000000),
-    UINT64_C(1000000000000000),
-    UINT64_C(10000000000000000),
-    UINT64_C(100000000000000000),
-    UINT64_C(1000000000000000000),
-    UINT64_C(10000000000000000000),
-};
-
-static const char digit_pairs[] =
-    "00010203040506070809101112131415161718192021222324252627282930313233343536373839"
-    "40414243444546474849505152535455565758596061626364656667686970717273747576777879"
-    "8081828384858687888990919293949596979899";
-
 static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+static const char hex_digits[] = "0123456789abcdef";
 
 static int is_digit(char c) { return c >= '0' && c <= '9'; }
 
@@ -127,84 +101,6 @@ int hft_base64_decode(uint8_t *out, const char *text, size_t len) {
     return (int)(o - out);
 }
 
-/* ---- numbers ---- */
-
-static unsigned count_digits(uint64_t value) {
-    value |= 1; /* zero has one digit, and no power of ten above 1 is odd */
-    unsigned bits = 64 - (unsigned)__builtin_clzll(value);
-    unsigned guess = bits * 1233 >> 12; /* 1233 / 4096 is log10(2), rounded up */
-    return guess + (value >= pow10[guess]);
-}
-
-void hft_u64_put_fixed(char *out, uint64_t value, unsigned digits) {
-    for (; digits >= 2; digits -= 2, value /= 100) memcpy(out + digits - 2, digit_pairs + 2 * (value % 100), 2);
-    if (digits != 0) out[0] = (char)('0' + value % 10);
-}
-
-size_t hft_u64_put(char *out, uint64_t value) {
-    unsigned digits = count_digits(value);
-    hft_u64_put_fixed(out, value, digits);
-    return digits;
-}
-
-/* Appends a digit to *value. */
-static int push_digit(uint64_t *value, char c) {
-    if (!is_digit(c)) return HFT_E_TEXT_DIGIT;
-    if (__builtin_mul_overflow(*value, UINT64_C(10), value)) return HFT_E_TEXT_OVERFLOW;
-    if (__builtin_add_overflow(*value, (uint64_t)(c - '0'), value)) return HFT_E_TEXT_OVERFLOW;
-    return 0;
-}
-
-int hft_u64_parse(uint64_t *out, const char *text, size_t len) {
-    if (len == 0) return HFT_E_TEXT_LENGTH;
-    if (text[0] == '0' && len > 1) return HFT_E_TEXT_DIGIT;
-    uint64_t value = 0;
-    for (size_t i = 0; i < len; i++) {
-        int rc = push_digit(&value, text[i]);
-        if (rc < 0) return rc;
-    }
-    *out = value;
-    return 0;
-}
-
-size_t hft_decimal_put(char *out, uint64_t value, unsigned scale, int trim) {
-    uint64_t whole = value / pow10[scale];
-    size_t len = hft_u64_put(out, whole);
-    if (scale == 0) return len;
-    out[len] = '.';
-    hft_u64_put_fixed(out + len + 1, value - whole * pow10[scale], scale);
-    len += 1 + scale;
-    if (!trim) return len;
-    while (out[len - 1] == '0') len--;
-    return out[len - 1] == '.' ? len - 1 : len;
-}
-
-int hft_decimal_parse(uint64_t *out, const char *text, size_t len, unsigned scale) {
-    if (len == 0) return HFT_E_TEXT_LENGTH;
-    if (text[0] == '0' && len > 1 && text[1] != '.') return HFT_E_TEXT_DIGIT;
-    uint64_t value = 0;
-    size_t i = 0;
-    for (; i < len && text[i] != '.'; i++) {
-        int rc = push_digit(&value, text[i]);
-        if (rc < 0) return rc;
-    }
-    if (i == 0 || i + 1 == len) return HFT_E_TEXT_DIGIT; /* a bare point */
-    unsigned digits = 0; /* behind the point, up to scale */
-    for (i++; i < len; i++) {
-        if (!is_digit(text[i])) return HFT_E_TEXT_DIGIT;
-        if (digits == scale) {
-            if (text[i] != '0') return HFT_E_TEXT_PRECISION;
-            continue;
-        }
-        int rc = push_digit(&value, text[i]);
-        if (rc < 0) return rc;
-        digits++;
-    }
-    if (__builtin_mul_overflow(value, pow10[scale - digits], &value)) return HFT_E_TEXT_OVERFLOW;
-    *out = value;
-    return 0;
-}
-
 /* ---- UTF-8 ---- */
 
 /* Length of the well-formed sequence at p (table 3-7 of the Unicode standard), or 0. */
@@ -238,4 +134,63 @@ int hft_utf8_valid(const void *data, size_t len) {
         i += step;
     }
     return 1;
+}
+
+/* ---- JSON ---- */
+
+/* High bit of each byte of the word that a JSON string cannot hold as it is; bits of others may be set above one. */
+static uint64_t json_special(uint64_t word) {
+    uint64_t quote = word ^ BYTES('"'), backslash = word ^ BYTES('\\');
+    uint64_t below = (word - BYTES(0x20)) & ~word;
+    return (below | ((quote - BYTES(1)) & ~quote) | ((backslash - BYTES(1)) & ~backslash)) & BYTES(0x80);
+}
+
+static char json_short_escape(uint8_t c) {
+    switch (c) {
+    case '"': return '"';
+    case '\\': return '\\';
+    case '\b': return 'b';
+    case '\f': return 'f';
+    case '\n': return 'n';
+    case '\r': return 'r';
+    case '\t': return 't';
+    default: return 0;
+    }
+}
+
+/* Writes one character; returns its length. */
+static size_t json_put(char *out, size_t room, uint8_t c) {
+    char escape = json_short_escape(c);
+    size_t len = escape != 0 ? 2 : c < 0x20 ? 6 : 1;
+    if (len > room) return 0;
+    if (len == 1) {
+        out[0] = (char)c;
+    } else if (len == 2) {
+        out[0] = '\\';
+        out[1] = escape;
+    } else {
+        memcpy(out, "\\u00", 4);
+        out[4] = hex_digits[c >> 4];
+        out[5] = hex_digits[c & 15];
+    }
+    return len;
+}
+
+int hft_json_escape(char *out, size_t cap, const char *text, size_t len) {
+    if (!hft_utf8_valid(text, len)) return HFT_E_TEXT_UTF8;
+    if (cap > INT_MAX) cap = INT_MAX;
+    size_t i = 0, o = 0;
+    while (i < len) {
+        while (i + 8 <= len && o + 8 <= cap && json_special(hft_load_le64(text + i)) == 0) {
+            memcpy(out + o, text + i, 8);
+            i += 8;
+            o += 8;
+        }
+        if (i == len) break;
+        size_t put = json_put(out + o, cap - o, (uint8_t)text[i]);
+        if (put == 0) return HFT_E_CAPACITY;
+        i++;
+        o += put;
+    }
+    return (int)o;
 }

@@ -29,6 +29,7 @@
     X(HFT_E_TEXT_LENGTH, -11001, "text has a wrong length")                                                 \
     X(HFT_E_TEXT_OVERFLOW, -11002, "number too large")                                                      \
     X(HFT_E_TEXT_PRECISION, -11003, "more decimal digits than the scale holds")                             \
+    X(HFT_E_TEXT_UTF8, -11004, "text is not UTF-8")                                                         \
     /* json */                                                                                              \
     X(HFT_E_JSON_SYNTAX, -12000, "invalid JSON")                                                            \
     X(HFT_E_JSON_DEPTH, -12001, "JSON nested too deeply")                                                   \

@@ -1,5 +1,5 @@
-/* Numbers, hex, base64 and UTF-8: strict in, exact out. Pure. No NUL is written; lengths are in bytes.
- * Functions that write say how much at most; those that parse refuse anything but the whole of a valid text. */
+/* Numbers, times, hex, base64, JSON strings and UTF-8: strict in, exact out. Pure. No NUL is written; lengths are in
+ * bytes. Functions that write say how much at most; those that parse refuse anything but the whole of a valid text. */
 #ifndef HFT_TEXT_H
 #define HFT_TEXT_H
 
@@ -8,6 +8,8 @@
 #define HFT_U64_DIGITS_MAX 20
 #define HFT_DECIMAL_LEN_MAX 41 /* 20 digits or more zeros, and the point */
 #define HFT_SCALE_MAX 18
+#define HFT_RFC3339_LEN_MAX 30 /* 2021-02-21T06:16:16.532000000Z */
+#define HFT_JSON_ESCAPE_MAX 6  /* the most one byte becomes: \u001f */
 
 /* 2 * len lower-case digits. */
 void hft_hex_encode(char *out, const void *data, size_t len);
@@ -32,6 +34,27 @@ size_t hft_decimal_put(char *out, uint64_t value, unsigned scale, int trim);
 /* "12", "12.5", "0.00000001" -> value * 10^scale. No sign, exponent, bare point or leading zeros.
  * Trailing zeros beyond the scale are accepted, other digits there are HFT_E_TEXT_PRECISION. */
 HFT_NODISCARD int hft_decimal_parse(uint64_t *out, const char *text, size_t len, unsigned scale);
+
+/* The last timestamp's digits but four, for the next one. Zero-initialised = empty; one for each clock that is read. */
+typedef struct {
+    uint64_t prefix;
+    uint32_t len;
+    char text[HFT_U64_DIGITS_MAX];
+} hft_timestamp_cache;
+
+/* Unix time, given in nanoseconds, in units of 10^scale ns, rounded down: 6 = ms, 3 = us, 0 = ns (scale <=
+ * HFT_SCALE_MAX). With a cache (else NULL) only the last four digits are made anew while the others stay.
+ * Returns the length, at most HFT_U64_DIGITS_MAX. */
+size_t hft_timestamp_put(hft_timestamp_cache *cache, char *out, uint64_t unix_ns, unsigned scale);
+/* RFC 3339 in UTC, e.g. "2021-02-21T06:16:16.532Z"; fraction_digits 0 to 9, rounded down, 0 = no point. Any
+ * uint64_t of nanoseconds is a time, up to the year 2554. Leap seconds are not counted, as in Unix time.
+ * Returns the length, at most HFT_RFC3339_LEN_MAX. */
+size_t hft_rfc3339_put(char *out, uint64_t unix_ns, unsigned fraction_digits);
+
+/* What stands between the quotes of a JSON string (RFC 8259 section 7) for UTF-8 text: \" \\ \b \f \n \r \t, \u00xx
+ * for other control characters, the rest as it is. Writes at most HFT_JSON_ESCAPE_MAX * len bytes, which must not
+ * overlap the text; returns how many. Errors: HFT_E_TEXT_UTF8, HFT_E_CAPACITY (cap, or 2 GiB). */
+HFT_NODISCARD int hft_json_escape(char *out, size_t cap, const char *text, size_t len);
 
 /* 1 if data is valid UTF-8 (RFC 3629: no surrogates, no overlong forms), else 0. */
 int hft_utf8_valid(const void *data, size_t len);
