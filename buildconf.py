@@ -38,7 +38,7 @@ RELEASE = ["-O3", "-g1", "-fno-plt"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 # The extensions, in order of dependence; the system ones also link L2 to L4, OpenSSL and liburing.
-EXTENSIONS = ("_status", "_codec", "crypto", "orders", "ws", "bitcoin", "tls", "engine")
+EXTENSIONS = ("_status", "_codec", "crypto", "orders", "ws", "watch", "bitcoin", "tls", "engine")
 SYSTEM_EXTENSIONS = ("tls", "engine")
 
 

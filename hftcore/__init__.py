@@ -8,7 +8,6 @@ The parts can be used by themselves: hashes and HMAC (``crypto``), order templat
 import liburing as _liburing  # noqa: F401  loads the C library that the reactor's extension links against
 
 from hftcore import bitcoin, venues, ws
-from hftcore.bitcoin import WatchTable
 from hftcore.crypto import HmacSha256, sha256, sha256d
 from hftcore.engine import Engine
 from hftcore.errors import (
@@ -25,6 +24,7 @@ from hftcore.errors import (
 from hftcore.orders import OrderTemplate
 from hftcore.probe import build_info, probe
 from hftcore.settings import EngineLimits, RiskLimits, Rule
+from hftcore.watch import WatchTable
 
 __all__ = [
     "ConfigError",

@@ -1,7 +1,6 @@
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t
 
 from hftcore.libhft.btc cimport hft_btc_tx
-from hftcore.libhft.watch cimport hft_watch
 
 
 cdef class Transaction:
@@ -23,16 +22,3 @@ cdef class MessageParser:
     cdef size_t _need
 
     cdef size_t _parse(self, list messages) except? 0
-
-
-# The engine that takes the table sets `frozen`, keeps a reference, and reads `watch` without the GIL.
-cdef class WatchTable:
-    cdef hft_watch watch
-    cdef void *_memory
-    cdef list label_names       # label number -> name
-    cdef list scripts           # entry number -> script
-    cdef dict _label_numbers
-    cdef list _conflicts
-    cdef readonly bint frozen
-
-    cdef int _resize(self, uint64_t cap) except -1

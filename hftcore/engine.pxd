@@ -1,6 +1,6 @@
-from hftcore.bitcoin cimport WatchTable
 from hftcore.libhft.engine cimport hft_engine, hft_event, hft_venue_config
 from hftcore.libhft.tls cimport hft_tls_context
+from hftcore.watch cimport WatchTable
 
 
 cdef class TLSContexts:

@@ -1,12 +1,12 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, Self, final
 
-from hftcore.bitcoin import WatchTable
 from hftcore.events import STAGES as STAGES
 from hftcore.events import EngineStats, Event, Latency
 from hftcore.orders import OrderTemplate
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 from hftcore.venues import Credentials, Venue
+from hftcore.watch import WatchTable
 
 BACKENDS: dict[str, int]
 ERROR_CLASSES: tuple[str, ...]

@@ -24,7 +24,6 @@ from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hftcore._status cimport check, check_err, init_core, make_error
-from hftcore.bitcoin cimport WatchTable
 from hftcore.libhft.engine cimport (
     HFT_ENGINE_ADDRESSES_MAX,
     HFT_ENGINE_ERRORS_MAX,
@@ -75,6 +74,7 @@ from hftcore.libhft.json cimport hft_json_path_init
 from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err, hft_status_name
 from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_context_open, hft_tls_library
 from hftcore.orders cimport OrderTemplate
+from hftcore.watch cimport WatchTable
 
 from hftcore import bitcoin, venues
 from hftcore._endpoints import parse_url

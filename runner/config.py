@@ -21,9 +21,9 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from hftcore import venues
-from hftcore.bitcoin import WatchTable
 from hftcore.errors import ConfigError
 from hftcore.settings import RiskLimits, Rule
+from hftcore.watch import WatchTable
 
 Network = Literal["mainnet", "testnet4", "signet", "regtest"]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from hftcore import bitcoin
-from hftcore.bitcoin import WatchTable
 from hftcore.errors import ConfigError
+from hftcore.watch import WatchTable
 
 GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
 SEGWIT = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
