@@ -16,17 +16,15 @@
 static char cert_path[] = "/tmp/hft-test-cert-XXXXXX";
 static EVP_PKEY *key;
 static X509 *cert;
-static size_t n_allocations;
+static size_t n_allocations, failing_allocation; /* the latter by number, from 1 */
 
 static void *count_malloc(size_t n, const char *file, int line) {
     (void)file, (void)line;
-    n_allocations++;
-    return malloc(n);
+    return ++n_allocations != failing_allocation ? malloc(n) : NULL;
 }
 static void *count_realloc(void *p, size_t n, const char *file, int line) {
     (void)file, (void)line;
-    n_allocations++;
-    return realloc(p, n);
+    return ++n_allocations != failing_allocation ? realloc(p, n) : NULL;
 }
 static void count_free(void *p, const char *file, int line) {
     (void)file, (void)line;
@@ -65,6 +63,13 @@ typedef struct {
 } pair;
 
 static pair *current;
+static size_t fail_take_over; /* the allocation, from 1, that fails behind the client's handshake; 0: none */
+static int failed;            /* there were so many */
+
+static void on_client_done(const SSL *ssl, int where, int value) {
+    (void)ssl, (void)value;
+    if (fail_take_over != 0 && (where & SSL_CB_HANDSHAKE_DONE)) failing_allocation = n_allocations + fail_take_over;
+}
 
 static void on_server_alert(const SSL *ssl, int where, int value) {
     (void)ssl;
@@ -107,10 +112,13 @@ static void open_pair(pair *p, int version, const char *suite) {
     CHECK_EQ(hft_tls_context_open(&p->context, cert_path, &err), 0);
     CHECK_EQ(hft_tls_open(&p->client, p->context, "localhost", &err), 0);
     CHECK_EQ(hft_tls_begin(&p->client), 0);
+    SSL_set_info_callback(p->client.ssl, on_client_done);
     hft_tls_output(&p->client, p->out, sizeof p->out);
     int rc = 0;
     for (int i = 0; i < 8 && rc == 0; i++) {
         rc = hft_tls_handshake(&p->client);
+        failed = failing_allocation != 0 && n_allocations >= failing_allocation;
+        failing_allocation = 0;
         to_server(p);
         SSL_do_handshake(p->server);
         to_client(p);
@@ -261,6 +269,56 @@ static void test_handshake_again(void) {
     close_pair(&p);
 }
 
+/* A session that could not be taken over stays OpenSSL's: it has used the first nonces. */
+static void test_no_memory_to_take_over(void) {
+    static pair p;
+    int not_taken = 0;
+    failed = 1;
+    for (fail_take_over = 1; failed; fail_take_over++) {
+        open_pair(&p, TLS1_3_VERSION, NULL);
+        int taken = hft_tls_records_active(&p.client);
+        not_taken += !taken;
+        send_and_compare(&p, 10);
+        CHECK_EQ(hft_tls_handshake(&p.client), 1);
+        CHECK_EQ(hft_tls_records_active(&p.client), taken);
+        send_and_compare(&p, 10);
+        close_pair(&p);
+    }
+    CHECK(not_taken != 0);
+    fail_take_over = 0;
+}
+
+/* Whichever allocation fails while a new key is made, though more is to be said at once: what leaves is what the server
+ * can read, so it is under the right key and a nonce of its own. */
+static void test_no_memory_for_key(void) {
+    static pair p;
+    uint8_t data[64];
+    int done = 0;
+    for (size_t n = 1; !done && n < 1000; n++) {
+        open_pair(&p, TLS1_3_VERSION, NULL);
+        send_and_compare(&p, 10);
+        CHECK_EQ(SSL_key_update(p.server, SSL_KEY_UPDATE_REQUESTED), 1);
+        CHECK_EQ(SSL_do_handshake(p.server), 1);
+        CHECK(SSL_new_session_ticket(p.server) == 1 && SSL_do_handshake(p.server) == 1); /* makes it answer meanwhile */
+        CHECK_EQ(SSL_write(p.server, "hello", 5), 5);
+        int len = BIO_read(p.to_client, p.in, sizeof p.in);
+        p.in[len - 1] ^= 1; /* makes it send an alert */
+        hft_tls_feed(&p.client, p.in, (size_t)len);
+        failing_allocation = n_allocations + n;
+        while (hft_tls_read(&p.client, data, sizeof data) > 0) continue;
+        done = n_allocations < failing_allocation;
+        failing_allocation = 0;
+        CHECK(p.client.err.code != 0);
+        to_server(&p);
+        ERR_clear_error();
+        CHECK(SSL_read(p.server, data, sizeof data) <= 0);
+        CHECK(ERR_GET_REASON(ERR_peek_error()) != SSL_R_DECRYPTION_FAILED_OR_BAD_RECORD_MAC);
+        if (done) CHECK(p.key_updates == 1 && p.last_alert == SSL_AD_BAD_RECORD_MAC);
+        close_pair(&p);
+    }
+    CHECK(done);
+}
+
 /* With each AES-GCM of our own that the machine has, and with OpenSSL's. */
 static void test_level(const char *level) {
     int rc = hft_init(level);
@@ -278,6 +336,8 @@ static void test_level(const char *level) {
     test_room();
     test_alert();
     test_handshake_again();
+    test_no_memory_to_take_over();
+    test_no_memory_for_key();
 }
 
 int main(void) {

@@ -24,6 +24,7 @@
 struct hft_tls_records {
     hft_aesgcm aesgcm;    /* if own */
     EVP_CIPHER_CTX *aead; /* if not */
+    uint8_t asked;        /* to take over */
     uint8_t active;       /* 0: OpenSSL writes */
     uint8_t own;          /* the AEAD is our own */
     EVP_CIPHER *cipher;
@@ -70,7 +71,7 @@ static int use_secret(hft_tls_records *r) {
 static int next_secret(hft_tls_records *r) {
     uint8_t next[EVP_MAX_MD_SIZE];
     int ok = expand(r, next, r->secret_len, "traffic upd");
-    memcpy(r->secret, next, r->secret_len);
+    if (ok) memcpy(r->secret, next, r->secret_len);
     OPENSSL_cleanse(next, sizeof next);
     return ok && use_secret(r);
 }
@@ -148,7 +149,8 @@ static void on_secret(const SSL *ssl, const char *line) {
 static void on_message(int is_write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg) {
     hft_tls *tls = SSL_get_app_data(ssl);
     (void)version, (void)arg;
-    if (!is_write || tls == NULL || !hft_tls_records_active(tls)) return;
+    /* After a failure nothing: a change of key that was broken off leaves the old key, and its count at 0. */
+    if (!is_write || tls == NULL || tls->err.code != 0 || !hft_tls_records_active(tls)) return;
     int rc = 0;
     if (type == SSL3_RT_ALERT) rc = put_record(tls, SSL3_RT_ALERT, data, len);
     else if (type == SSL3_RT_HANDSHAKE) rc = put_handshake(tls, data, len);
@@ -190,7 +192,8 @@ void hft_tls_records_take_over(hft_tls *tls) {
         {0x1301, "AES-128-GCM"}, {0x1302, "AES-256-GCM"}, {0x1303, "ChaCha20-Poly1305"}};
     hft_tls_records *r = tls->records;
     const SSL_CIPHER *suite = SSL_get_current_cipher(tls->ssl);
-    if (r == NULL || r->active) return; /* once: a second time would count, and so encrypt, from 0 again */
+    if (r == NULL || r->asked) return; /* once: a second time would count, and so encrypt, from 0 again */
+    r->asked = 1;
     if (r->secret_len == 0 || suite == NULL || SSL_version(tls->ssl) != TLS1_3_VERSION) return;
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (SSL_CIPHER_get_protocol_id(suite) == known[i].suite)
