@@ -20,7 +20,7 @@ INCLUDE = "hftcore/libhft/include"
 # Layers of the core. `hft` is pure: L0 and L1. `hft_system` talks to the kernel and to OpenSSL: L2 to L4. A source
 # file belongs to the module that its name, up to the first underscore, says; what is not named here is L1.
 LAYER_0 = ("status", "cpu", "endian")
-LAYER_2 = ("clock", "ring", "tls")
+LAYER_2 = ("clock", "hmac512", "ring", "tls")
 LAYER_3 = ("conn", "wsclient", "peer")
 LAYER_4 = ("engine",)
 SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
@@ -37,9 +37,13 @@ C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]
 RELEASE = ["-O3", "-g1", "-fno-plt"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
-# The extensions, in order of dependence; the system ones also link L2 to L4, OpenSSL and liburing.
+# The extensions, in order of dependence. The system ones also link what they use of L2 to L4, and the libraries named.
 EXTENSIONS = ("_status", "_codec", "crypto", "orders", "ws", "watch", "bitcoin", "tls", "engine")
-SYSTEM_EXTENSIONS = ("tls", "engine")
+SYSTEM_EXTENSIONS = {
+    "crypto": ("crypto",),
+    "tls": ("ssl", "crypto", "uring"),
+    "engine": ("ssl", "crypto", "uring"),
+}
 
 
 def switched_on(name: str) -> bool:

@@ -53,12 +53,13 @@ LIBRARIES = c_libraries()
 KERNEL_LIBRARIES = [name for name, _ in LIBRARIES if name not in ("hft", "hft_system")]
 
 
-def extension(name: str, *, system: bool) -> Extension:
+def extension(name: str) -> Extension:
     link = [*MODE_LDFLAGS]
+    system = list(buildconf.SYSTEM_EXTENSIONS.get(name, ()))
     # The archives name each other's symbols: with --as-needed the order is system, pure, kernels, then OpenSSL.
     libraries = [*(["hft_system"] if system else []), "hft", *KERNEL_LIBRARIES]
-    if system:
-        libraries += ["ssl", "crypto"]
+    libraries += [library for library in system if library != "uring"]
+    if "uring" in system:
         link += [f"-L{buildconf.liburing_dir()}", "-l:liburing.so"]
     return Extension(
         f"hftcore.{name}",
@@ -109,11 +110,7 @@ class BuildExt(build_ext):
 setup(
     libraries=LIBRARIES,
     ext_modules=cythonize(
-        [
-            extension(name, system=name in buildconf.SYSTEM_EXTENSIONS)
-            for name in buildconf.EXTENSIONS
-            if Path(f"hftcore/{name}.pyx").exists()
-        ],
+        [extension(name) for name in buildconf.EXTENSIONS if Path(f"hftcore/{name}.pyx").exists()],
         compiler_directives=DIRECTIVES,
         build_dir=f"build/{MODE}/cython",
         nthreads=os.cpu_count() or 1,

@@ -8,7 +8,7 @@ The parts can be used by themselves: hashes and HMAC (``crypto``), order templat
 import liburing as _liburing  # noqa: F401  loads the C library that the reactor's extension links against
 
 from hftcore import bitcoin, venues, ws
-from hftcore.crypto import HmacSha256, sha256, sha256d
+from hftcore.crypto import HmacSha256, HmacSha512, merkle_root, sha256, sha256_many, sha256d, sha256d_many
 from hftcore.engine import Engine
 from hftcore.errors import (
     ConfigError,
@@ -33,6 +33,7 @@ __all__ = [
     "EngineLimits",
     "HftError",
     "HmacSha256",
+    "HmacSha512",
     "LimitExceeded",
     "LocalProtocolError",
     "OrderTemplate",
@@ -45,9 +46,12 @@ __all__ = [
     "WatchTable",
     "bitcoin",
     "build_info",
+    "merkle_root",
     "probe",
     "sha256",
+    "sha256_many",
     "sha256d",
+    "sha256d_many",
     "venues",
     "ws",
 ]

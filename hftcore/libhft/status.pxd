@@ -8,7 +8,9 @@ cdef extern from "hft/status.h" nogil:
         char text[128]
 
     enum:
+        HFT_E_ARGUMENT
         HFT_E_STATE
+        HFT_E_CAPACITY
         HFT_E_MEMORY
         HFT_E_CONN_RESOLVE
         HFT_E_WS_UTF8
@@ -19,6 +21,7 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_BTC_TRUNCATED
         HFT_E_BTC_TRAILING
         HFT_E_BTC_COUNT
+        HFT_E_BTC_REPEATED
         HFT_E_WATCH_FULL
 
     const char *hft_status_name(int code)

@@ -74,6 +74,7 @@
     X(HFT_E_BTC_ADDRESS, -16014, "invalid address")                                                         \
     X(HFT_E_BTC_ADDRESS_CHECKSUM, -16015, "address checksum wrong")                                         \
     X(HFT_E_BTC_ADDRESS_NETWORK, -16016, "address belongs to another network")                              \
+    X(HFT_E_BTC_REPEATED, -16017, "transactions repeat: other ones have the same merkle root")              \
     /* watch */                                                                                             \
     X(HFT_E_WATCH_FULL, -17000, "watch table full")                                                         \
     X(HFT_E_WATCH_SCRIPT, -17001, "script empty or too long to watch")                                      \
