@@ -63,11 +63,28 @@ static void test_unavailable(void) {
 }
 
 #if defined(__x86_64__)
-static void seal_wrongly(const hft_aesgcm *g, uint8_t *out, uint8_t tag[HFT_AESGCM_TAG_LEN],
-                         const uint8_t nonce[HFT_AESGCM_NONCE_LEN], const uint8_t *aad, size_t aad_len,
-                         const uint8_t *data, size_t len) {
+/* Kernels with one error each: in short texts, and in what only long ones or keys show. */
+static void init_shorter(hft_aesgcm *g, const uint8_t *key, size_t key_len) {
+    hft_aesgcm_aesni.init(g, key, key_len);
+    if (key_len == 32) g->rounds = 10;
+}
+static void seal_wrong_tag(const hft_aesgcm *g, uint8_t *out, uint8_t tag[HFT_AESGCM_TAG_LEN],
+                           const uint8_t nonce[HFT_AESGCM_NONCE_LEN], const uint8_t *aad, size_t aad_len,
+                           const uint8_t *data, size_t len) {
     hft_aesgcm_aesni.seal(g, out, tag, nonce, aad, aad_len, data, len);
-    tag[15] ^= 1;
+    if (len < 512) tag[15] ^= 1;
+}
+static void seal_wrong_long_tag(const hft_aesgcm *g, uint8_t *out, uint8_t tag[HFT_AESGCM_TAG_LEN],
+                                const uint8_t nonce[HFT_AESGCM_NONCE_LEN], const uint8_t *aad, size_t aad_len,
+                                const uint8_t *data, size_t len) {
+    hft_aesgcm_aesni.seal(g, out, tag, nonce, aad, aad_len, data, len);
+    if (len > 1024) tag[0] ^= 1;
+}
+static void seal_wrong_long_text(const hft_aesgcm *g, uint8_t *out, uint8_t tag[HFT_AESGCM_TAG_LEN],
+                                 const uint8_t nonce[HFT_AESGCM_NONCE_LEN], const uint8_t *aad, size_t aad_len,
+                                 const uint8_t *data, size_t len) {
+    hft_aesgcm_aesni.seal(g, out, tag, nonce, aad, aad_len, data, len);
+    if (len > 1024 && out != data) out[1024] ^= 1;
 }
 
 /* The best kernel for no level, and the one of 128 bits for "shani". */
@@ -84,9 +101,15 @@ static void test_choice(void) {
 }
 
 static void test_self_test(void) {
-    hft_aesgcm_kernel wrong = {hft_aesgcm_aesni.init, seal_wrongly};
-    CHECK_EQ(hft_aesgcm_select(&wrong), HFT_E_SELF_TEST);
-    test_unavailable();
+    const hft_aesgcm_kernel wrong[] = {{hft_aesgcm_aesni.init, seal_wrong_tag},
+                                       {hft_aesgcm_aesni.init, seal_wrong_long_tag},
+                                       {hft_aesgcm_aesni.init, seal_wrong_long_text},
+                                       {init_shorter, hft_aesgcm_aesni.seal}};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        CHECK_EQ(hft_init(NULL), 0);
+        CHECK_EQ(hft_aesgcm_select(&wrong[i]), HFT_E_SELF_TEST);
+        test_unavailable();
+    }
 }
 #else
 static void test_choice(void) {}

@@ -7,7 +7,7 @@
 static const hft_aesgcm_kernel *kernel_in_use;
 
 /* Test case 4 of McGrew and Viega's submission to NIST: AES-128, 20 bytes besides, and 60 of text. */
-static int self_test(const hft_aesgcm_kernel *kernel) {
+static int knows_vector(const hft_aesgcm_kernel *kernel) {
     static const uint8_t key[16] = {0xfe, 0xff, 0xe9, 0x92, 0x86, 0x65, 0x73, 0x1c,
                                     0x6d, 0x6a, 0x8f, 0x94, 0x67, 0x30, 0x83, 0x08};
     static const uint8_t nonce[HFT_AESGCM_NONCE_LEN] = {0xca, 0xfe, 0xba, 0xbe, 0xfa, 0xce,
@@ -29,13 +29,28 @@ static int self_test(const hft_aesgcm_kernel *kernel) {
     hft_aesgcm g;
     kernel->init(&g, key, sizeof key);
     kernel->seal(&g, out, out + sizeof text, nonce, aad, sizeof aad, text, sizeof text);
-    return memcmp(out, expected, sizeof expected) == 0 ? HFT_OK : HFT_E_SELF_TEST;
+    return memcmp(out, expected, sizeof expected) == 0;
+}
+
+/* What the vector does not reach: the schedule of 256 bits, and more than two batches of the widest kernel. The tag is
+ * OpenSSL's; a second encryption undoes the first. */
+static int knows_long_text(const hft_aesgcm_kernel *kernel) {
+    static const uint8_t nonce[HFT_AESGCM_NONCE_LEN] = {0};
+    static const uint8_t expected[HFT_AESGCM_TAG_LEN] = {0xc1, 0xf5, 0x85, 0x00, 0xdc, 0x9e, 0x41, 0x57,
+                                                         0xd3, 0xce, 0x64, 0xaa, 0xbd, 0xf7, 0xd4, 0xe7};
+    uint8_t text[1100], out[sizeof text], tag[HFT_AESGCM_TAG_LEN], ignored[HFT_AESGCM_TAG_LEN];
+    hft_aesgcm g;
+    for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)(i * 7);
+    kernel->init(&g, text, 32);
+    kernel->seal(&g, out, tag, nonce, text, 37, text, sizeof text);
+    kernel->seal(&g, out, ignored, nonce, text, 37, out, sizeof out);
+    return memcmp(tag, expected, sizeof tag) == 0 && memcmp(out, text, sizeof text) == 0;
 }
 
 int hft_aesgcm_select(const hft_aesgcm_kernel *kernel) {
-    int rc = kernel != NULL ? self_test(kernel) : HFT_OK;
-    kernel_in_use = rc == HFT_OK ? kernel : NULL;
-    return rc;
+    int right = kernel == NULL || (knows_vector(kernel) && knows_long_text(kernel));
+    kernel_in_use = right ? kernel : NULL;
+    return right ? HFT_OK : HFT_E_SELF_TEST;
 }
 
 int hft_aesgcm_available(void) { return kernel_in_use != NULL; }
