@@ -32,13 +32,13 @@ static int knows_vector(const hft_aesgcm_kernel *kernel) {
     return memcmp(out, expected, sizeof expected) == 0;
 }
 
-/* What the vector does not reach: the schedule of 256 bits, and more than two batches of the widest kernel. The tag is
- * OpenSSL's; a second encryption undoes the first. */
+/* What the vector does not reach: the schedule of 256 bits, and batches of the widest kernel, two whole and one with a
+ * part of its last block. The tag is OpenSSL's; a second encryption undoes the first. */
 static int knows_long_text(const hft_aesgcm_kernel *kernel) {
     static const uint8_t nonce[HFT_AESGCM_NONCE_LEN] = {0};
-    static const uint8_t expected[HFT_AESGCM_TAG_LEN] = {0xc1, 0xf5, 0x85, 0x00, 0xdc, 0x9e, 0x41, 0x57,
-                                                         0xd3, 0xce, 0x64, 0xaa, 0xbd, 0xf7, 0xd4, 0xe7};
-    uint8_t text[1100], out[sizeof text], tag[HFT_AESGCM_TAG_LEN], ignored[HFT_AESGCM_TAG_LEN];
+    static const uint8_t expected[HFT_AESGCM_TAG_LEN] = {0x44, 0x78, 0x8e, 0x78, 0x69, 0x7e, 0x2d, 0x5d,
+                                                         0x2e, 0x6e, 0x58, 0x6a, 0xb4, 0x7f, 0xe1, 0x05};
+    uint8_t text[1529], out[sizeof text], tag[HFT_AESGCM_TAG_LEN], ignored[HFT_AESGCM_TAG_LEN];
     hft_aesgcm g;
     for (size_t i = 0; i < sizeof text; i++) text[i] = (uint8_t)(i * 7);
     kernel->init(&g, text, 32);
