@@ -1,4 +1,7 @@
-"""`python -m benchmarks.readme`: puts the figures of benchmarks/results/ into the README, between its markers."""
+"""`python -m benchmarks.readme`: puts the figures of benchmarks/results/ where they are told, between markers.
+
+The README has those of the whole path, benchmarks/README.md those of hashes, signatures and orders with targets.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks import targets
+
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
+TARGETS = ROOT / "benchmarks" / "README.md"
 BEGIN, END = "<!-- latency -->\n", "<!-- /latency -->\n"
 
 # What the README shows, in words that a user knows; the first comparison of each benchmark unless one is named.
@@ -17,6 +23,18 @@ ROWS = {
     "tick_to_trade_tls": "the same, `wss://` (TLS 1.3)",
     "hot_path_compute": "the computing in it: transaction bytes in, TLS record out",
 }
+
+# What benchmarks/README.md shows, with all comparisons.
+PIECES = (
+    "hmac_150_latency",
+    "hmac_150_midstate_latency",
+    "sha256d_many_80",
+    "template_fill_sign_frame",
+    "sha256_py_64",
+    "hmac_py_150",
+    "template_render_py",
+    "template_frame_py",
+)
 
 
 def microseconds(ns: float) -> str:
@@ -45,12 +63,40 @@ def table(results: Path = RESULTS) -> str:
     )
 
 
-def main() -> None:
-    """Rewrites the section."""
-    text = README.read_text()
+def aimed(value: float, aim: float | None, digits: int) -> str:
+    """A figure, and what it aims at: in bold what falls short."""
+    if aim is None:
+        return f"{value:,.{digits}f}"
+    mark = "" if value <= aim else "**"
+    return f"{mark}{value:,.{digits}f}{mark} (≤ {aim:.{digits}f})"
+
+
+def pieces(results: Path = RESULTS) -> str:
+    """The section of benchmarks/README.md, from the results of the same run."""
+    lines = ["| row | ours, ns | beside it | its ns | ratio |", "|---|---|---|---|---|"]
+    for name in PIECES:
+        shown = None
+        for row in json.loads((results / f"{name}.json").read_text()):
+            ours = "" if row["name"] == shown else aimed(row["p50"], targets.GOALS_NS.get(row["name"]), 0)
+            ratio = aimed(row["ratio"], targets.RATIOS.get(row["name"], {}).get(row["peer"]), 3)
+            first = "" if row["name"] == shown else f"`{row['name']}`"
+            lines.append(f"| {first} | {ours} | {row['peer']} | {row['peer_p50']:,.0f} | {ratio} |")
+            shown = row["name"]
+    return "\n".join(lines) + "\n"
+
+
+def put(path: Path, section: str) -> None:
+    """Rewrites what stands between the markers."""
+    text = path.read_text()
     before, rest = text.split(BEGIN)
     after = rest.split(END)[1]
-    README.write_text(before + BEGIN + table() + END + after)
+    path.write_text(before + BEGIN + section + END + after)
+
+
+def main() -> None:
+    """Rewrites both sections."""
+    put(README, table())
+    put(TARGETS, pieces())
 
 
 if __name__ == "__main__":

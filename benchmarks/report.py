@@ -18,8 +18,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import hftcore
-from benchmarks.component import hot_path, primitives
+from benchmarks import targets
+from benchmarks.component import batch, hot_path, latency, order
 from benchmarks.e2e import tick_to_trade
+from benchmarks.micro import run as micro
+from benchmarks.micro.rows import ROWS
 from benchmarks.samples import Outcome, Side
 from benchmarks.samples import Progress as Report
 
@@ -41,7 +44,14 @@ BENCHMARKS = {
     "tick_to_trade_tls": Benchmark(tick_to_trade.run, "the same over TLS 1.3"),
     "tick_to_trade_tls_cold": Benchmark(tick_to_trade.run, "the same, one order every 100 ms"),
     "hot_path_compute": Benchmark(hot_path.run, "message in, TLS record out, no sockets; beside the same in Python"),
-    "primitives": Benchmark(primitives.run, "hashes, signatures and frames beside OpenSSL, parsing beside bitcoinlib"),
+    "sha256_64_latency": Benchmark(latency.run, "SHA-256 of 64 bytes, calls chained; beside OpenSSL"),
+    "hmac_150_latency": Benchmark(latency.run, "HMAC of 150 bytes, calls chained; beside OpenSSL and libipsec-mb"),
+    "hmac_150_midstate_latency": Benchmark(latency.run, "the same with the first 128 bytes absorbed beforehand"),
+    "hmac_order_250_latency": Benchmark(latency.run, "HMAC of an order of 250 bytes with the first 128 absorbed"),
+    "aesgcm_seal_470_latency": Benchmark(latency.run, "AES-128-GCM of a TLS record of 470 bytes; beside OpenSSL"),
+    "sha256d_many_80": Benchmark(batch.run, "1,024 block headers hashed at once, by each kernel; beside OpenSSL"),
+    "template_fill_sign_frame": Benchmark(order.run, "an order filled in, signed and framed; beside snprintf, OpenSSL"),
+    **{name: Benchmark(micro.run, row.about) for name, row in ROWS.items()},
 }
 
 
@@ -71,25 +81,37 @@ def figures(side: Side) -> list[str]:
     return [f"{summary[key]:,.{1 if small else 0}f}" for key in ("p50", "p99", "p999", "max")]
 
 
-def show(console: Console, name: str, outcome: Outcome) -> None:
+def judged(value: float, aim: float | None, digits: int) -> tuple[str, str]:
+    """A figure and what it aims at, as cells: green if it is reached, red if not, plain if none was set."""
+    if aim is None:
+        return f"{value:,.{digits}f}", ""
+    return f"[{'green' if value <= aim else 'red'}]{value:,.{digits}f}[/]", f"{aim:,.{digits}f}"
+
+
+def compared(name: str, outcome: Outcome) -> Table:
+    """Ours, and beneath it its peers."""
     table = Table(title=f"{name}, ns", title_justify="left")
     for column in ("", "p50", "p99", "p99.9", "max", "ratio", "target"):
         table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
     shown = None
     for comparison in outcome.comparisons:
-        ratio = float(str(comparison.record()["ratio"]))
-        colour = "" if comparison.target is None else "green" if ratio <= comparison.target else "red"
+        peer = comparison.peer
         if comparison.ours is not shown:
             shown = comparison.ours
             prefix = f"{comparison.name}: " if comparison.name != name else ""
-            table.add_row(f"[bold]{prefix}{shown.name}", *figures(shown))
-        table.add_row(
-            f"  beside {comparison.peer.name}",
-            *figures(comparison.peer),
-            f"[{colour}]{ratio:.3f}[/]" if colour else f"{ratio:.3f}",
-            "" if comparison.target is None else f"{comparison.target:.3f}",
-        )
-    console.print(table)
+            p50, *others = figures(shown)
+            goal = targets.GOALS_NS.get(comparison.name)
+            if goal is not None:
+                p50, _ = judged(shown.summary()["p50"], goal, 1)
+            table.add_row(f"[bold]{prefix}{shown.name}", p50, *others, "", "" if goal is None else f"{goal:.0f} ns")
+        ratio = float(str(comparison.record()["ratio"]))
+        table.add_row(f"  beside {peer.name}", *figures(peer), *judged(ratio, comparison.target, 3))
+    return table
+
+
+def show(console: Console, name: str, outcome: Outcome) -> None:
+    if outcome.comparisons:
+        console.print(compared(name, outcome))
     for title, columns, rows in outcome.details:
         detail = Table(title=title, title_justify="left")
         for column in columns:
@@ -97,6 +119,8 @@ def show(console: Console, name: str, outcome: Outcome) -> None:
         for row in rows:
             detail.add_row(*row)
         console.print(detail)
+    for note in outcome.notes:
+        console.print(f"{name}: {note}", highlight=False, soft_wrap=True)
 
 
 def write(folder: Path, name: str, outcome: Outcome) -> None:
@@ -127,10 +151,10 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    console = Console()
+    console = Console(width=None if sys.stdout.isatty() else 130)
     if options.list:
         for name, benchmark in BENCHMARKS.items():
-            console.print(f"{name:24}{benchmark.about}", highlight=False)
+            console.print(f"{name:28}{benchmark.about}", highlight=False)
         return 0
     described = machine()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())

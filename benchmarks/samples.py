@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from benchmarks import targets
+
 Progress = Callable[[float], None]  # the share done, 0 to 1
 
 
@@ -49,12 +51,16 @@ class Side:
 
 @dataclass
 class Comparison:
-    """Ours beside one peer, measured in the same run. target: the ratio aimed at, None = none was set."""
+    """Ours beside one peer, measured in the same run."""
 
     name: str
     ours: Side
     peer: Side
-    target: float | None = None
+
+    @property
+    def target(self) -> float | None:
+        """The ratio aimed at; None: none was set."""
+        return targets.RATIOS.get(self.name, {}).get(self.peer.name)
 
     def record(self) -> dict[str, object]:
         ours, peer = self.ours.summary(), self.peer.summary()
@@ -71,7 +77,7 @@ class Comparison:
 
 @dataclass
 class Outcome:
-    """What a benchmark found: its comparisons, and tables of detail to print (title, columns, rows)."""
+    """What a benchmark found: its comparisons, tables of detail to print (title, columns, rows), and what to add."""
 
     comparisons: list[Comparison]
     details: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)

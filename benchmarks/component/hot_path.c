@@ -11,6 +11,7 @@
 #include "engine.c" /* the loop's inner functions */
 
 #include "bench.h"
+#include "config.h"
 #include "hft/cpu.h"
 #include "hft/tls.h"
 #include "hft/watch.h"
@@ -57,56 +58,6 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
 
 /* ---- configuration ---- */
 
-static char config_text[16384];
-
-static const char *setting(const char *key) {
-    size_t len = strlen(key);
-    for (const char *line = config_text; *line != '\0'; line += strlen(line) + 1)
-        if (strncmp(line, key, len) == 0 && line[len] == '\t') return line + len + 1;
-    die("no %s in the configuration", key);
-}
-
-static void read_config(const char *path) {
-    FILE *file = fopen(path, "r");
-    size_t len = file != NULL ? fread(config_text, 1, sizeof config_text - 2, file) : 0;
-    if (len == 0) die("%s: %s", path, strerror(errno));
-    fclose(file);
-    for (size_t i = 0; i < len; i++)
-        if (config_text[i] == '\n') config_text[i] = '\0';
-}
-
-static void put_text(hft_order_template *t, hft_order_text *text, const char *source) {
-    for (const char *mark; (mark = strstr(source, "${")) != NULL;) {
-        const char *end = strchr(mark, '}');
-        if (end == NULL || hft_order_put_literal(text, source, (size_t)(mark - source)) < 0 ||
-            hft_order_put_slot(t, text, hft_order_find_slot(t, mark + 2, (size_t)(end - mark - 2))) < 0)
-            die("template: %s", mark);
-        source = end + 1;
-    }
-    if (hft_order_put_literal(text, source, strlen(source)) < 0) die("template: %s", source);
-}
-
-static void make_template(hft_order_template *t, const char *name) {
-    static const struct { const char *name; hft_order_slot_kind kind; unsigned scale, max_len; } slots[] = {
-        {"client_id", HFT_SLOT_TEXT, 0, 34}, {"quantity", HFT_SLOT_DECIMAL, 8, 0},
-        {"timestamp", HFT_SLOT_TIMESTAMP, 6, 0}, {"signature", HFT_SLOT_SIGNATURE_HEX, 0, 0}};
-    char key[64], mark[64];
-    snprintf(key, sizeof key, "%s.message", name);
-    const char *message = setting(key);
-    snprintf(key, sizeof key, "%s.signed", name);
-    const char *signed_text = setting(key), *secret = setting("secret");
-    hft_order_init(t);
-    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
-        snprintf(mark, sizeof mark, "${%s}", slots[i].name);
-        if (strstr(message, mark) != NULL &&
-            hft_order_add_slot(t, slots[i].name, slots[i].kind, slots[i].scale, slots[i].max_len) < 0)
-            die("slot %s", slots[i].name);
-    }
-    put_text(t, &t->message, message);
-    put_text(t, &t->signed_text, signed_text);
-    if (hft_order_seal(t, secret, signed_text[0] != '\0' ? strlen(secret) : 0) < 0) die("template %s", name);
-}
-
 static void fill_venue(hft_venue_config *config, hft_err *err) {
     static const char *const replies[HFT_REPLY_PATHS] = {
         [HFT_REPLY_ID] = "id", [HFT_REPLY_STATUS] = "status", [HFT_REPLY_ERROR_CODE] = "error_code",
@@ -117,28 +68,28 @@ static void fill_venue(hft_venue_config *config, hft_err *err) {
         [HFT_REPLY_EVENT_ORDER_ID] = "event_order_id", [HFT_REPLY_EVENT_ORDER_STATUS] = "event_order_status",
         [HFT_REPLY_EVENT_FILLED] = "event_filled"};
     for (int i = 0; i < HFT_REPLY_PATHS; i++) {
-        const char *path = replies[i] != NULL ? setting(replies[i]) : "";
+        const char *path = replies[i] != NULL ? config_get(replies[i]) : "";
         if (path[0] == '\0') continue; /* the venue has no such thing, or it does not matter here */
         if (hft_json_path_init(&config->replies[i], path, strlen(path)) < 0) die("path %s", path);
     }
     strcpy(config->states[0].name, "FILLED");
     config->states[0].state = HFT_ORDER_FILLED;
     config->n_states = 1;
-    strcpy(config->order_event, setting("order_event"));
-    strcpy(config->shutdown_event, setting("shutdown_event"));
+    strcpy(config->order_event, config_get("order_event"));
+    strcpy(config->shutdown_event, config_get("shutdown_event"));
     config->host = "localhost";
     config->host_header = "localhost";
     config->target = "/ws-api/v3";
     config->headers = "";
     config->server_time_unit_ns = 1000000;
-    if (hft_tls_context_open(&config->tls, setting("cert"), err) < 0) die("TLS: %s", err->text);
+    if (hft_tls_context_open(&config->tls, config_get("cert"), err) < 0) die("TLS: %s", err->text);
 }
 
 static hft_watch *make_watch(const uint8_t *script) {
     static hft_watch watch;
     uint8_t other[22] = {0, 20};
     uint64_t noise = 1;
-    uint32_t n = (uint32_t)atoi(setting("watched"));
+    uint32_t n = (uint32_t)atoi(config_get("watched"));
     void *memory = aligned_alloc(64, hft_watch_size(n));
     if (memory == NULL || hft_watch_init(&watch, memory, n) < 0) die("watch table");
     if (hft_watch_add(&watch, script, 22, 0) < 0) die("watch table");
@@ -163,10 +114,10 @@ static hft_engine *make_engine(const uint8_t *script) {
         .watch = make_watch(script)};
     hft_err err = {0};
     hft_engine *e = hft_engine_new(&config);
-    make_template(&order, "order");
-    make_template(&query, "query");
-    make_template(&time_request, "time");
-    make_template(&user_request, "user");
+    config_template(&order, "order");
+    config_template(&query, "query");
+    config_template(&time_request, "time");
+    config_template(&user_request, "user");
     hft_venue_config venue = {.time_request = &time_request, .user_request = &user_request};
     fill_venue(&venue, &err);
     hft_rule_config rule = {.order = &order, .query = &query, .quantity = 100000, .notional = 1, .min_sat = 1};
@@ -294,11 +245,11 @@ int main(int argc, char **argv) {
     bench_samples warm_up, samples;
     if (hft_init(NULL) < 0) die("the core fails its self-test");
     bench_pin(atoi(argv[1]));
-    read_config(argv[2]);
+    config_read(argv[2]);
     for (size_t i = 0; i < sizeof script; i++)
-        if (sscanf(setting("script") + 2 * i, "%2hhx", &script[i]) != 1) die("script: 22 bytes in hex");
+        if (sscanf(config_get("script") + 2 * i, "%2hhx", &script[i]) != 1) die("script: 22 bytes in hex");
     hft_clock_init(&bench_clock);
-    play_venue_open(&venue, setting("cert"), setting("key"), setting("secret"));
+    play_venue_open(&venue, config_get("cert"), config_get("key"), config_get("secret"));
     hft_engine *e = make_engine(script);
     connect_both(e);
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import buildconf
 from benchmarks import native, samples, setting
-from hftcore.venues import Template
+from benchmarks.component import config
+from benchmarks.component.turns import execute
 from hftcore.venues.binance import BINANCE
 
 ROUNDS = 8
@@ -27,33 +26,16 @@ Ciphersuites = TLS_AES_128_GCM_SHA256
 """
 
 
-def bound(template: Template) -> Template:
-    """The template as the engine compiles it: constants in place, slots left."""
-    order = setting.ORDER
-    known = dict(BINANCE.constants, api_key=setting.CREDENTIALS.api_key, symbol=order.symbol, side=order.side)
-    known |= {"type": order.type, "price": str(order.price), "time_in_force": order.time_in_force}
-    return template.bind(**{name: known[name] for name in template.placeholders & known.keys()})
-
-
 def configuration(cert: Path, key: Path) -> str:
-    """What hot_path.c needs of the venue's description: lines of key, tab, value."""
+    """What hot_path.c needs of the venue's description."""
     assert BINANCE.user_stream is not None
     templates = {"order": BINANCE.orders["LIMIT"], "query": BINANCE.order_query, "time": BINANCE.server_time}
     lines = {"cert": cert, "key": key, "secret": setting.CREDENTIALS.secret.decode(), "script": setting.SCRIPT.hex()}
     lines |= {"watched": setting.WATCHED, "order_event": BINANCE.order_event, "shutdown_event": BINANCE.shutdown_event}
     for name, template in (*templates.items(), ("user", BINANCE.user_stream)):
-        lines[f"{name}.message"], lines[f"{name}.signed"] = bound(template).message, bound(template).signed
+        lines |= config.texts(name, template)
     lines |= {name: getattr(BINANCE.replies, name) for name in BINANCE.replies.__dataclass_fields__}
-    return "".join(f"{name}\t{value}\n" for name, value in lines.items())
-
-
-def execute(*command: object, env: dict[str, str] | None = None) -> str:
-    result = subprocess.run(
-        [str(word) for word in command], cwd=buildconf.ROOT, env=env, capture_output=True, text=True, check=False
-    )
-    if result.returncode != 0:
-        raise RuntimeError(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
-    return result.stdout
+    return config.lines(lines)
 
 
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
@@ -64,8 +46,7 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
         "idiomatic.part": samples.Side("idiomatic Python, only signal to frame"),
         "careful.part": samples.Side("careful Python, only signal to frame"),
     }
-    targets = {"idiomatic.whole": 1 / 12, "careful.whole": 1 / 3}
-    program = native.build("component/hot_path.c", "common/play.c")
+    program = native.build("component/hot_path.c", "common/config.c", "common/play.c")
     rounds = 1 if quick else ROUNDS
     core = samples.cores()[0]
     stages = ""
@@ -89,6 +70,6 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     columns = ["stage", "p50", "p90", "p99", "p99.9", "max"]
     rows = [[words[0], *(f"{int(word):,}" for word in words[1:])] for words in map(str.split, stages.splitlines())]
     return samples.Outcome(
-        [samples.Comparison(name, ours, side, targets.get(label)) for label, side in peers.items()],
+        [samples.Comparison(name, ours, side) for side in peers.values()],
         [("hot_path_compute: the engine's own stamps in the last round, ns", columns, rows)],
     )

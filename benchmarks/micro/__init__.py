@@ -1,1 +1,1 @@
-"""Calls that Python makes, beside what else there is for them: `pytest benchmarks/micro` (pytest-benchmark)."""
+"""Calls that Python makes, each beside what else there is for it (pytest-benchmark): rows.py says which."""

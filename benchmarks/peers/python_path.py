@@ -1,13 +1,12 @@
 """The same job as the engine's hot path in Python: bytes of a `tx` message in, TLS record with a signed order out.
 
 Both versions check the message's checksum, find what the outputs pay to watched scripts, compute the txid, drop what
-was seen before, and make the Binance LIMIT order: client id from the txid, timestamp, HMAC-SHA-256, JSON, masked
-WebSocket frame, TLS record.
+was seen before, and make the Binance LIMIT order (python_order.py): client id from the txid, timestamp, HMAC-SHA-256,
+JSON, masked WebSocket frame, TLS record.
 
-- ``Idiomatic`` is what one writes first, and readably: struct, a dict of parameters, sorted and joined, hmac.new,
-  orjson, websockets' frame.
+- ``Idiomatic`` is what one writes first, and readably: struct, a cursor, and the idiomatic order.
 - ``Careful`` is what one writes after profiling: no objects where bytes do, hash states that are copied instead of
-  made, one byte template, the frame's header known beforehand, masks drawn in advance.
+  made, and the careful order.
 
 `python -m benchmarks.peers.python_path CORE CERT KEY COUNT FOLDER` measures both and writes the samples to FOLDER.
 """
@@ -16,8 +15,6 @@ from __future__ import annotations
 
 import gc
 import hashlib
-import hmac
-import json
 import os
 import ssl
 import struct
@@ -27,15 +24,10 @@ from array import array
 from collections.abc import Callable
 from pathlib import Path
 
-import orjson
-from websockets.frames import Frame, Opcode
-from websockets.speedups import apply_mask
-
 from benchmarks import setting
+from benchmarks.peers.python_order import CarefulOrder, IdiomaticOrder, check_frame
 
 MAGIC = bytes.fromhex("fabfb5da")  # regtest
-CLIENT_ID_LEN = 28
-TIMESTAMP_LEN = 13  # milliseconds, until the year 2286
 
 
 # ---- transactions and the exchange, for both ----
@@ -88,19 +80,6 @@ class Session:
         return self._server.read(65536)
 
 
-def check(frame: bytes, txid: str) -> None:
-    """Raises unless the frame is the order for this transaction, rightly signed."""
-    length = int.from_bytes(frame[2:4], "big")
-    assert frame[:2] == b"\x81\xfe"
-    assert len(frame) == 8 + length
-    text = bytes(byte ^ frame[4 + index % 4] for index, byte in enumerate(frame[8:]))
-    params = json.loads(text)["params"]
-    signature = params.pop("signature")
-    query = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
-    assert params["newClientOrderId"] == f"h00-{txid[:24]}"
-    assert signature == hmac.new(setting.CREDENTIALS.secret, query.encode(), "sha256").hexdigest()
-
-
 # ---- idiomatic ----
 
 
@@ -132,6 +111,7 @@ class Idiomatic:
         self.watched = watched
         self.session = session
         self.seen: set[str] = set()
+        self.order = IdiomaticOrder()
 
     def transaction(self, raw: bytes) -> tuple[str, dict[str, int]]:
         """The txid, and what is paid to each watched owner."""
@@ -160,27 +140,6 @@ class Idiomatic:
         locktime = reader.take(4)
         return sha256d(version + raw[start:end] + locktime)[::-1].hex(), paid
 
-    def order_frame(self, client_id: str) -> bytes:
-        """The masked WebSocket frame with the order."""
-        order = setting.ORDER
-        params: dict[str, str | int] = {
-            "apiKey": setting.CREDENTIALS.api_key,
-            "symbol": order.symbol,
-            "side": order.side,
-            "type": order.type,
-            "timeInForce": order.time_in_force,
-            "price": str(order.price),
-            "quantity": order.quantity,
-            "newClientOrderId": client_id,
-            "newOrderRespType": "ACK",
-            "recvWindow": 5000,
-            "timestamp": int(time.time() * 1000),
-        }
-        query = "&".join(f"{name}={value}" for name, value in sorted(params.items()))
-        params["signature"] = hmac.new(setting.CREDENTIALS.secret, query.encode(), hashlib.sha256).hexdigest()
-        payload = orjson.dumps({"id": client_id, "method": "order.place", "params": params})
-        return Frame(Opcode.TEXT, payload).serialize(mask=True)
-
     def on_message(self, message: bytes) -> bytes | None:
         """The TLS record that answers a `tx` message, if there is one."""
         magic, command, length, checksum = struct.unpack_from("<4s12sI4s", message)
@@ -191,7 +150,7 @@ class Idiomatic:
         if not paid or txid in self.seen:
             return None
         self.seen.add(txid)
-        self.session.client.write(self.order_frame(f"h00-{txid[:24]}"))
+        self.session.client.write(self.order.frame(f"h00-{txid[:24]}"))
         return self.session.outgoing.read()
 
 
@@ -216,39 +175,7 @@ class Careful:
         self.read = session.outgoing.read
         self.seen: set[bytes] = set()
         self.new_sha256 = hashlib.sha256().copy  # much cheaper than hashlib.sha256(): no lookup of the algorithm
-        order, key = setting.ORDER, setting.CREDENTIALS.api_key
-        self.signed_tail = (
-            b"%b&newOrderRespType=ACK&price=" + f"{order.price}&quantity={order.quantity}&recvWindow=5000"
-            f"&side={order.side}&symbol={order.symbol}&timeInForce={order.time_in_force}&timestamp=".encode()
-            + b"%d&type=" + order.type.encode()
-        )  # fmt: skip
-        prefix = hmac.new(setting.CREDENTIALS.secret, f"apiKey={key}&newClientOrderId=".encode(), hashlib.sha256)
-        self.prefix_copy = prefix.copy
-        self.template = (
-            b'{"id":"%b","method":"order.place","params":{"apiKey":"' + key.encode() + b'","newClientOrderId":"%b",'
-            b'"newOrderRespType":"ACK",'
-            + f'"price":"{order.price}","quantity":"{order.quantity}","recvWindow":5000,"side":"{order.side}",'
-            f'"symbol":"{order.symbol}","timeInForce":"{order.time_in_force}",'.encode()
-            + b'"timestamp":%d,"type":"' + order.type.encode() + b'","signature":"%b"}}'
-        )  # fmt: skip
-        placeholders = len(b"%b%b%d%b")
-        length = len(self.template) - placeholders + 2 * CLIENT_ID_LEN + TIMESTAMP_LEN + 64
-        self.header = b"\x81\xfe" + length.to_bytes(2, "big")
-        self.masks: list[bytes] = []
-
-    def refill(self) -> None:
-        """Draws masks in advance: to be called while idle."""
-        noise = os.urandom(4 * 1024)
-        self.masks += [noise[i : i + 4] for i in range(0, len(noise), 4)]
-
-    def order_frame(self, client_id: bytes) -> bytes:
-        """The masked WebSocket frame with the order."""
-        now_ms = time.time_ns() // 1_000_000
-        mac = self.prefix_copy()
-        mac.update(self.signed_tail % (client_id, now_ms))
-        payload = self.template % (client_id, client_id, now_ms, mac.hexdigest().encode())
-        mask = self.masks.pop()
-        return self.header + mask + apply_mask(payload, mask)
+        self.order = CarefulOrder()
 
     def on_message(self, message: bytes) -> bytes | None:
         """The TLS record that answers a `tx` message, if there is one."""
@@ -288,7 +215,7 @@ class Careful:
         if txid in self.seen:
             return None
         self.seen.add(txid)
-        self.write(self.order_frame(b"h00-" + txid[:19:-1].hex().encode()))
+        self.write(self.order.frame(b"h00-" + txid[:19:-1].hex().encode()))
         return self.read()
 
 
@@ -321,17 +248,17 @@ def main() -> None:
             n = 200 if warm_up else int(count)
             made = [make_message(setting.SCRIPT) for _ in range(n)]
             if isinstance(peer, Careful):
-                while len(peer.masks) < 2 * n:
-                    peer.refill()
+                while len(peer.order.masks) < 2 * n:
+                    peer.order.refill()
             whole, records = measure(peer.on_message, [message for message, _ in made])
-            for record, (_, txid) in zip(records, made, strict=True):
-                assert record is not None
-                check(session.decrypt(record), txid)
             ids = [f"h00-{txid[:24]}" for _, txid in made]
+            for record, client_id in zip(records, ids, strict=True):
+                assert record is not None
+                assert check_frame(session.decrypt(record)) == client_id
             part, frames = measure(
-                peer.order_frame, [text.encode() for text in ids] if isinstance(peer, Careful) else list(ids)
+                peer.order.frame, [text.encode() for text in ids] if isinstance(peer, Careful) else list(ids)
             )
-            check(frames[-1] or b"", made[-1][1])
+            assert check_frame(frames[-1] or b"") == ids[-1]
         Path(folder, f"{name}.whole").write_bytes(whole.tobytes())
         Path(folder, f"{name}.part").write_bytes(part.tobytes())
 

@@ -1,0 +1,243 @@
+"""What is measured from Python: for each row ours and its peers, as statements that `timeit` runs in a loop.
+
+Statements, because a call through a lambda costs as much as some of ours do. All ways of a row do the same job, which
+the row's check holds each of them to before it is timed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import itertools
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from bitcoin.core import CTransaction
+from bitcoin.wallet import P2WPKHBitcoinAddress
+from cryptography.hazmat.primitives.hashes import SHA256, Hash
+from cryptography.hazmat.primitives.hmac import HMAC
+from websockets.frames import Frame, Opcode
+from websockets.streams import StreamReader
+
+from benchmarks import setting
+from benchmarks.peers.python_order import CarefulOrder, IdiomaticOrder, check_frame, check_text, masked_by_int
+from benchmarks.peers.python_path import make_message
+from hftcore import HmacSha256, bitcoin, sha256, sha256d, ws
+from hftcore.venues.binance import BINANCE
+
+
+@dataclass(frozen=True)
+class Row:
+    """ways: each one's name and statement, ours first; the last line is the expression that gives the result.
+
+    calls: in a sample, so many that it takes about a millisecond. items: done by one call; a figure is for one of them.
+    names: what the statements use.
+    """
+
+    name: str
+    about: str
+    ways: dict[str, str]
+    names: dict[str, Any]
+    check: Callable[[Any], None]
+    calls: int = 1000
+    items: int = 1
+
+    def result(self, way: str) -> Any:
+        """What a statement gives."""
+        *before, last = self.ways[way].split("\n")
+        exec("\n".join(before), self.names)
+        return eval(last, self.names)
+
+
+def equals(expected: object) -> Callable[[Any], None]:
+    """A check that a result is this one."""
+
+    def check(result: Any) -> None:
+        assert result == expected
+
+    return check
+
+
+# ---- hashes and signatures ----
+
+KEY, BLOCK, MESSAGE, TRANSACTION = os.urandom(64), os.urandom(64), os.urandom(150), os.urandom(222)
+HASHES = {
+    "sha256": sha256, "sha256d": sha256d, "hashlib": hashlib, "hmac": hmac, "SHA256": SHA256, "Hash": Hash,
+    "HMAC": HMAC, "key": KEY, "block": BLOCK, "message": MESSAGE, "transaction": TRANSACTION,
+    "signer": HmacSha256(KEY), "empty": hashlib.sha256(), "keyed": hmac.new(KEY, digestmod="sha256"),
+    "context": HMAC(KEY, SHA256()),
+}  # fmt: skip
+
+SHA256_ROWS = (
+    Row(
+        "sha256_py_64",
+        "sha256 of 64 bytes from Python; beside hashlib and cryptography",
+        {
+            "hftcore sha256": "sha256(block)",
+            "hashlib.sha256": "hashlib.sha256(block).digest()",
+            "hashlib, an empty hash copied": "h = empty.copy()\nh.update(block)\nh.digest()",
+            "cryptography Hash": "h = Hash(SHA256())\nh.update(block)\nh.finalize()",
+        },
+        HASHES,
+        equals(hashlib.sha256(BLOCK).digest()),
+    ),
+    Row(
+        "sha256d_py_222",
+        "sha256d of a transaction, 222 bytes, from Python; beside hashlib",
+        {
+            "hftcore sha256d": "sha256d(transaction)",
+            "hashlib.sha256, twice": "hashlib.sha256(hashlib.sha256(transaction).digest()).digest()",
+        },
+        HASHES,
+        equals(hashlib.sha256(hashlib.sha256(TRANSACTION).digest()).digest()),
+    ),
+    Row(
+        "hmac_py_150",
+        "HMAC of 150 bytes from Python; beside hmac and cryptography",
+        {
+            "hftcore HmacSha256.digest": "signer.digest(message)",
+            "hmac.digest": 'hmac.digest(key, message, "sha256")',
+            "hmac copied": "h = keyed.copy()\nh.update(message)\nh.digest()",
+            "cryptography HMAC": "h = HMAC(key, SHA256())\nh.update(message)\nh.finalize()",
+            "cryptography HMAC copied": "h = context.copy()\nh.update(message)\nh.finalize()",
+        },
+        HASHES,
+        equals(hmac.digest(KEY, MESSAGE, "sha256")),
+    ),
+)
+
+# ---- the signed order: a new client id and the time of now in each ----
+
+IDS = [f"h00-{os.urandom(12).hex()}" for _ in range(1024)]
+ORDERS = {
+    "render": BINANCE.order_template(setting.ORDER, setting.CREDENTIALS).render,
+    "build_frame": ws.build_frame, "TEXT": ws.Opcode.TEXT, "time_ns": time.time_ns, "quantity": setting.ORDER.quantity,
+    "idiomatic": IdiomaticOrder(), "msgspec": IdiomaticOrder(msgspec.json.encode),
+    "careful": CarefulOrder(), "pure": CarefulOrder(masked_by_int),
+    "text": itertools.cycle(IDS).__next__, "bytes_": itertools.cycle([text.encode() for text in IDS]).__next__,
+}  # fmt: skip
+RENDER = "render(client_id=text(), quantity=quantity, timestamp=time_ns())"
+
+
+def is_order(result: Any) -> None:
+    """Rightly signed, as text or in a masked frame."""
+    assert (check_text if result[:1] == b"{" else check_frame)(result) in IDS
+
+
+ORDER_ROWS = (
+    Row(
+        "template_render_py",
+        "a signed order as bytes from Python; beside dict, hmac and orjson or msgspec, and a byte template",
+        {
+            "hftcore OrderTemplate.render": RENDER,
+            "dict, sorted query, hmac, orjson": "idiomatic.text(text())",
+            "dict, sorted query, hmac, msgspec": "msgspec.text(text())",
+            "the same, orjson, and websockets' masked frame": "idiomatic.frame(text())",
+            "byte template, cached midstate": "careful.text(bytes_())",
+            "the same and masked frame, pure Python": "pure.frame(bytes_())",
+        },
+        ORDERS,
+        is_order,
+    ),
+    Row(
+        "template_frame_py",
+        "the same in a masked WebSocket frame; beside the same in Python",
+        {
+            "hftcore OrderTemplate.render, ws.build_frame": f'build_frame(TEXT, {RENDER}, mask="random")',
+            "dict, sorted query, hmac, orjson, websockets": "idiomatic.frame(text())",
+            "byte template, cached midstate, pure Python": "pure.frame(bytes_())",
+            "byte template, cached midstate, masked by websockets' C": "careful.frame(bytes_())",
+        },
+        ORDERS,
+        is_order,
+    ),
+)
+
+# ---- WebSocket frames ----
+
+PAYLOAD = os.urandom(100).hex().encode()
+UNMASKED = bytes(ws.build_frame(ws.Opcode.TEXT, PAYLOAD, mask=None))
+
+
+def parse_websockets(reader: StreamReader, data: bytes) -> bytes:
+    """One frame by websockets' generators."""
+    reader.feed_data(data)
+    parsing: Any = Frame.parse(reader.read_exact, mask=False)
+    try:
+        next(parsing)
+    except StopIteration as done:
+        return bytes(done.value.data)
+    raise AssertionError("a whole frame was fed")
+
+
+def holds_payload(result: Any) -> None:
+    """The payload, masked."""
+    assert bytes(byte ^ result[4 + index % 4] for index, byte in enumerate(result[8:])) == PAYLOAD
+
+
+FRAMES = {
+    "build_frame": ws.build_frame, "TEXT": ws.Opcode.TEXT, "Frame": Frame, "Opcode": Opcode, "payload": PAYLOAD,
+    "feed": ws.FrameParser(role="client").feed, "parse": parse_websockets, "reader": StreamReader(), "frame": UNMASKED,
+}  # fmt: skip
+FRAME_ROWS = (
+    Row(
+        "ws_build_py_200",
+        "a masked frame of 200 bytes built from Python; beside websockets",
+        {
+            "hftcore ws.build_frame": 'build_frame(TEXT, payload, mask="random")',
+            "websockets Frame.serialize": "Frame(Opcode.TEXT, payload).serialize(mask=True)",
+        },
+        FRAMES,
+        holds_payload,
+    ),
+    Row(
+        "ws_parse_py_200",
+        "a frame of 200 bytes parsed from Python; beside websockets",
+        {"hftcore ws.FrameParser": "feed(frame)[0].data", "websockets Frame.parse": "parse(reader, frame)"},
+        FRAMES,
+        equals(PAYLOAD),
+    ),
+)
+
+# ---- Bitcoin ----
+
+RAW, TXID = make_message(setting.SCRIPT)
+RAW = RAW[24:]
+ADDRESS = bitcoin.encode_address(setting.SCRIPT)
+BITCOIN = {
+    "bitcoin": bitcoin,
+    "CTransaction": CTransaction,
+    "P2WPKH": P2WPKHBitcoinAddress,
+    "raw": RAW,
+    "address": ADDRESS,
+}
+BITCOIN_ROWS = (
+    Row(
+        "transaction_py_222",
+        "a transaction of 222 bytes parsed from Python, and its txid; beside python-bitcoinlib",
+        {
+            "hftcore parse_transaction": "bitcoin.parse_transaction(raw).txid",
+            "python-bitcoinlib": "CTransaction.deserialize(raw).GetTxid()[::-1].hex()",
+        },
+        BITCOIN,
+        equals(TXID),
+        calls=100,
+    ),
+    Row(
+        "address_py",
+        "the script of a bech32 address from Python; beside python-bitcoinlib",
+        {
+            "hftcore decode_address": "bitcoin.decode_address(address)",
+            "python-bitcoinlib": "bytes(P2WPKH(address).to_scriptPubKey())",
+        },
+        BITCOIN,
+        equals(setting.SCRIPT),
+        calls=100,
+    ),
+)
+
+ROWS = {row.name: row for row in (*SHA256_ROWS, *ORDER_ROWS, *FRAME_ROWS, *BITCOIN_ROWS)}

@@ -1,0 +1,23 @@
+"""What the benchmarks aim at: printed beside the figures, green or red, and told in README.md. Nothing fails on it."""
+
+from __future__ import annotations
+
+# Ours / the peer's p50 of the same run, at most: by row and peer.
+RATIOS = {
+    "tick_to_trade_plain": {"raw C busy-poll ping-pong, same sizes": 1.25},
+    "tick_to_trade_tls": {"raw C busy-poll ping-pong, same sizes": 1.5},
+    "hot_path_compute": {"idiomatic Python, the same job": 1 / 12, "careful Python, the same job": 1 / 3},
+    "hmac_150_latency": {"OpenSSL EVP_MAC_CTX reused": 0.65, "OpenSSL SHA256_Transform, saved pads": 1.05},
+    "hmac_150_midstate_latency": {"OpenSSL EVP_MAC_CTX reused, all 150 B": 0.45},
+    "sha256d_many_80": {"OpenSSL SHA256_Init, Update, Final, twice": 1 / 4},
+    "sha256_py_64": {"hashlib.sha256": 1 / 2, "cryptography Hash": 1 / 2},
+    "hmac_py_150": {"hmac.digest": 1 / 6, "cryptography HMAC": 1 / 6},
+    "template_render_py": {"the same and masked frame, pure Python": 1 / 8},
+}
+
+# Ours, p50 in ns, on a machine like the one in results/machine.json when it is quiet.
+GOALS_NS = {
+    "hmac_150_midstate_latency": 75.0,
+    "sha256d_many_80": 24.0,  # with AVX-512
+    "template_fill_sign_frame": 250.0,
+}
