@@ -92,10 +92,53 @@ cdef extern from "hft/btc.h" nogil:
         uint32_t script_len
         uint32_t sequence
 
+    ctypedef struct hft_btc_witness:
+        const uint8_t *data
+        uint32_t size
+        uint32_t n_items
+
+    ctypedef struct hft_btc_item:
+        const uint8_t *data
+        uint32_t len
+
+    ctypedef enum hft_btc_script_type:
+        HFT_BTC_SCRIPT_NONSTANDARD
+        HFT_BTC_SCRIPT_P2PK
+        HFT_BTC_SCRIPT_P2PKH
+        HFT_BTC_SCRIPT_P2SH
+        HFT_BTC_SCRIPT_P2WPKH
+        HFT_BTC_SCRIPT_P2WSH
+        HFT_BTC_SCRIPT_P2TR
+        HFT_BTC_SCRIPT_ANCHOR
+        HFT_BTC_SCRIPT_WITNESS_UNKNOWN
+        HFT_BTC_SCRIPT_MULTISIG
+        HFT_BTC_SCRIPT_OP_RETURN
+
+    ctypedef enum hft_btc_owner_reason:
+        HFT_BTC_OWNER_KNOWN
+        HFT_BTC_OWNER_COINBASE
+        HFT_BTC_OWNER_NO_DATA
+        HFT_BTC_OWNER_SIGNATURE_ONLY
+        HFT_BTC_OWNER_TAPROOT_KEY
+        HFT_BTC_OWNER_TAPROOT_SCRIPT
+        HFT_BTC_OWNER_AMBIGUOUS
+        HFT_BTC_OWNER_NONSTANDARD
+
+    ctypedef struct hft_btc_owner:
+        uint8_t script[34]
+        uint8_t script_len
+        uint8_t type
+        uint8_t reason
+
     int hft_btc_parse_tx(hft_btc_tx *tx, const uint8_t *data, size_t len)
     void hft_btc_next_output(hft_btc_output *out, const hft_btc_tx *tx, uint32_t *pos)
     void hft_btc_next_input(hft_btc_input *inp, const hft_btc_tx *tx, uint32_t *pos)
+    void hft_btc_next_witness(hft_btc_witness *witness, const hft_btc_tx *tx, uint32_t *pos)
+    void hft_btc_next_item(hft_btc_item *item, const hft_btc_witness *witness, uint32_t *pos)
     void hft_btc_txid(uint8_t *out, const hft_btc_tx *tx)
     void hft_btc_wtxid(uint8_t *out, const hft_btc_tx *tx)
     void hft_btc_ids(uint8_t *txid, uint8_t *wtxid, const hft_btc_tx *tx)
     uint32_t hft_btc_vsize(const hft_btc_tx *tx)
+    uint32_t hft_btc_weight(const hft_btc_tx *tx)
+    hft_btc_script_type hft_btc_classify(const uint8_t *script, size_t len)
+    int hft_btc_input_owner(hft_btc_owner *owner, const hft_btc_input *inp, const hft_btc_witness *witness)

@@ -71,6 +71,27 @@ static int parse_exact(hft_btc_tx *tx, const uint8_t *data, size_t len) {
     return rc;
 }
 
+/* The first input has no items, the second one has "sig" and `len` zeros; without a witness neither has any. */
+static void check_witnesses(const hft_btc_tx *tx, int has_witness, size_t len) {
+    hft_btc_witness witness;
+    hft_btc_item item = {0};
+    uint32_t pos = tx->witness_pos, at = 0;
+    hft_btc_next_witness(&witness, tx, &pos);
+    CHECK_EQ(witness.n_items, 0);
+    CHECK_EQ(witness.size, 0);
+    hft_btc_next_witness(&witness, tx, &pos);
+    CHECK_EQ(witness.n_items, has_witness ? 2 : 0);
+    CHECK_EQ(pos, has_witness ? tx->size - 4 : 0);
+    if (!has_witness) return;
+    hft_btc_next_item(&item, &witness, &at);
+    CHECK_EQ(item.len, 3);
+    CHECK_MEM(item.data, "sig", 3);
+    hft_btc_next_item(&item, &witness, &at);
+    CHECK_EQ(item.len, len);
+    CHECK_EQ(at, witness.size);
+    CHECK_EQ(item.data + item.len - tx->data, tx->size - 4);
+}
+
 static void test_tx_parts(void) {
     static const size_t lens[] = {0, 1, 252, 253, 254, 3000};
     for (size_t k = 0; k < 2 * sizeof lens / sizeof lens[0]; k++) {
@@ -107,9 +128,14 @@ static void test_tx_parts(void) {
         CHECK_EQ(out.value, 0);
         CHECK_EQ(out.script_len, len);
         CHECK_EQ(pos, tx.outputs_end);
+        check_witnesses(&tx, witness, len);
         uint32_t stripped = (uint32_t)(8 + tx.outputs_end - tx.body_pos);
+        CHECK_EQ(hft_btc_weight(&tx), stripped * 3 + size);
         CHECK_EQ(hft_btc_vsize(&tx), (stripped * 3 + size + 3) / 4);
-        for (size_t cut = 0; cut < size; cut++) CHECK_EQ(parse_exact(&tx, b.data, cut), HFT_E_BTC_TRUNCATED);
+        for (size_t cut = 0; cut < size; cut++) {
+            CHECK_EQ(parse_exact(&tx, b.data, cut), HFT_E_BTC_TRUNCATED);
+            CHECK(tx.size <= cut && cut - tx.size <= len + 148); /* the longest part: an input */
+        }
         CHECK_EQ(parse_exact(&tx, b.data, size), 0);
     }
 }
@@ -142,6 +168,32 @@ static void test_tx_ids(void) {
 static int parse(const bytes *b) {
     hft_btc_tx tx;
     return parse_exact(&tx, b->data, b->len);
+}
+
+/* Where the first part that is wrong begins. */
+static void test_tx_fault_positions(void) {
+    bytes b;
+    hft_btc_tx whole, tx;
+    put_tx(&b, 1, 5);
+    CHECK_EQ(hft_btc_parse_tx(&whole, b.data, b.len), 0);
+    static const uint8_t nine[9] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    uint32_t places[] = {whole.body_pos, whole.inputs_pos + 36, whole.outputs_pos - 1, whole.outputs_pos + 8,
+                         whole.witness_pos + 1, whole.witness_pos + 2};
+    for (size_t i = 0; i < sizeof places / sizeof places[0]; i++) {
+        bytes bad = b;
+        memcpy(bad.data + places[i], nine, sizeof nine);
+        CHECK_EQ(parse_exact(&tx, bad.data, bad.len), HFT_E_BTC_TRUNCATED);
+        CHECK(tx.size >= places[i] && tx.size <= places[i] + 9); /* at the number, or behind it */
+    }
+    bytes bad = b;
+    memcpy(bad.data + whole.outputs_pos, nine, 8);
+    CHECK_EQ(parse_exact(&tx, bad.data, bad.len), HFT_E_BTC_AMOUNT);
+    CHECK_EQ(tx.size, whole.outputs_pos);
+    b.data[5] = 2;
+    CHECK_EQ(parse_exact(&tx, b.data, b.len), HFT_E_BTC_TX);
+    CHECK_EQ(tx.size, 4);
+    CHECK_EQ(parse_exact(&tx, b.data, 3), HFT_E_BTC_TRUNCATED);
+    CHECK_EQ(tx.size, 0);
 }
 
 static void test_tx_structure(void) {
@@ -501,6 +553,7 @@ static void test_inv(void) {
 int main(void) {
     test_tx_parts();
     test_tx_ids();
+    test_tx_fault_positions();
     test_tx_structure();
     test_tx_amounts();
     test_tx_counts();

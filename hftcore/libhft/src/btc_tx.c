@@ -46,100 +46,98 @@ static inline int read_count(uint32_t *count, window w, size_t *pos, size_t min)
     return 0;
 }
 
+/* The scanners move *pos on; where one fails, *pos stands at the part that is wrong. */
 static inline int scan_inputs(window w, size_t *pos, uint32_t n) {
-    size_t p = *pos;
     for (uint32_t i = 0; i < n; i++) {
-        if (UNLIKELY(p + INPUT_MIN > w.end)) return HFT_E_BTC_TRUNCATED;
-        p += 36;
-        int rc = skip_bytes(w, &p);
+        if (UNLIKELY(*pos + INPUT_MIN > w.end)) return HFT_E_BTC_TRUNCATED;
+        *pos += 36;
+        int rc = skip_bytes(w, pos);
         if (UNLIKELY(rc < 0)) return rc;
-        p += 4;
+        *pos += 4;
     }
-    *pos = p;
     return 0;
 }
 
 static inline int scan_outputs(window w, size_t *pos, uint32_t n) {
-    size_t p = *pos;
     uint64_t left = HFT_BTC_MONEY_MAX;
     for (uint32_t i = 0; i < n; i++) {
-        if (UNLIKELY(p + OUTPUT_MIN > w.end)) return HFT_E_BTC_TRUNCATED;
-        uint64_t value = hft_load_le64(w.data + p);
+        if (UNLIKELY(*pos + OUTPUT_MIN > w.end)) return HFT_E_BTC_TRUNCATED;
+        uint64_t value = hft_load_le64(w.data + *pos);
         if (UNLIKELY(value > left)) return HFT_E_BTC_AMOUNT;
         left -= value;
-        p += 8;
-        int rc = skip_bytes(w, &p);
+        *pos += 8;
+        int rc = skip_bytes(w, pos);
         if (UNLIKELY(rc < 0)) return rc;
     }
-    *pos = p;
     return 0;
 }
 
 /* One stack of items for each input; not all of them may be empty (Bitcoin Core: "superfluous witness record"). */
 static inline int scan_witness(window w, size_t *pos, uint32_t n_inputs) {
-    size_t p = *pos;
     uint32_t n_seen = 0;
     for (uint32_t i = 0; i < n_inputs; i++) {
         uint32_t n_items;
-        int rc = read_count(&n_items, w, &p, 1);
+        int rc = read_count(&n_items, w, pos, 1);
         if (UNLIKELY(rc < 0)) return rc;
         n_seen |= n_items;
         for (uint32_t k = 0; k < n_items; k++) {
-            rc = skip_bytes(w, &p);
+            rc = skip_bytes(w, pos);
             if (UNLIKELY(rc < 0)) return rc;
         }
     }
-    *pos = p;
     return n_seen == 0 ? HFT_E_BTC_TX : 0;
 }
 
-static inline int scan(hft_btc_tx *tx, window w) {
-    size_t pos = 4;
+static inline int scan(hft_btc_tx *tx, window w, size_t *pos) {
     int rc;
     if (w.end < 6) return HFT_E_BTC_TRUNCATED;
     /* BIP144: an input count of zero here is the marker, and the flag behind it is 1. */
+    *pos = 4;
     int has_witness = w.data[4] == 0;
     if (has_witness) {
         if (w.data[5] != 1) return HFT_E_BTC_TX;
-        pos = 6;
+        *pos = 6;
     }
-    tx->body_pos = (uint32_t)pos;
-    rc = read_count(&tx->n_inputs, w, &pos, INPUT_MIN);
+    tx->body_pos = (uint32_t)*pos;
+    rc = read_count(&tx->n_inputs, w, pos, INPUT_MIN);
     if (UNLIKELY(rc < 0)) return rc;
     if (UNLIKELY(tx->n_inputs == 0)) return HFT_E_BTC_TX;
-    tx->inputs_pos = (uint32_t)pos;
-    rc = scan_inputs(w, &pos, tx->n_inputs);
+    tx->inputs_pos = (uint32_t)*pos;
+    rc = scan_inputs(w, pos, tx->n_inputs);
     if (UNLIKELY(rc < 0)) return rc;
-    rc = read_count(&tx->n_outputs, w, &pos, OUTPUT_MIN);
+    rc = read_count(&tx->n_outputs, w, pos, OUTPUT_MIN);
     if (UNLIKELY(rc < 0)) return rc;
     if (UNLIKELY(tx->n_outputs == 0)) return HFT_E_BTC_TX;
-    tx->outputs_pos = (uint32_t)pos;
-    rc = scan_outputs(w, &pos, tx->n_outputs);
+    tx->outputs_pos = (uint32_t)*pos;
+    rc = scan_outputs(w, pos, tx->n_outputs);
     if (UNLIKELY(rc < 0)) return rc;
-    tx->outputs_end = (uint32_t)pos;
+    tx->outputs_end = (uint32_t)*pos;
     tx->witness_pos = 0;
     if (has_witness) {
-        tx->witness_pos = (uint32_t)pos;
-        rc = scan_witness(w, &pos, tx->n_inputs);
+        tx->witness_pos = (uint32_t)*pos;
+        rc = scan_witness(w, pos, tx->n_inputs);
         if (UNLIKELY(rc < 0)) return rc;
     }
-    if (UNLIKELY(pos + 4 > w.end)) return HFT_E_BTC_TRUNCATED;
+    if (UNLIKELY(*pos + 4 > w.end)) return HFT_E_BTC_TRUNCATED;
     tx->data = w.data;
     tx->version = (int32_t)hft_load_le32(w.data);
-    tx->locktime = hft_load_le32(w.data + pos);
-    tx->size = (uint32_t)pos + 4;
+    tx->locktime = hft_load_le32(w.data + *pos);
+    tx->size = (uint32_t)*pos + 4;
     return 0;
 }
 
 int hft_btc_parse_tx(hft_btc_tx *tx, const uint8_t *data, size_t len) {
     /* No message can carry more, so what lies behind belongs to something else. */
     window w = {data, len < HFT_BTC_MESSAGE_MAX ? len : HFT_BTC_MESSAGE_MAX};
-    int rc = scan(tx, w);
+    size_t pos = 0;
+    int rc = scan(tx, w, &pos);
+    if (LIKELY(rc == 0)) return 0;
+    tx->size = (uint32_t)(pos < w.end ? pos : w.end);
     return rc == HFT_E_BTC_TRUNCATED && len > HFT_BTC_MESSAGE_MAX ? HFT_E_BTC_TOO_LARGE : rc;
 }
 
-/* A script's length; the scan has already checked it. */
-static inline uint32_t script_size(const uint8_t *data, uint32_t *pos) {
+/* The length of a script or of a stack, or of an item on it; the scan has already checked it. */
+static inline uint32_t size_at(const uint8_t *data, uint32_t *pos) {
     uint8_t first = data[*pos];
     if (LIKELY(first < 0xfd)) {
         *pos += 1;
@@ -154,7 +152,7 @@ static inline uint32_t script_size(const uint8_t *data, uint32_t *pos) {
 void hft_btc_next_output(hft_btc_output *out, const hft_btc_tx *tx, uint32_t *pos) {
     out->value = hft_load_le64(tx->data + *pos);
     *pos += 8;
-    out->script_len = script_size(tx->data, pos);
+    out->script_len = size_at(tx->data, pos);
     out->script = tx->data + *pos;
     *pos += out->script_len;
 }
@@ -163,11 +161,28 @@ void hft_btc_next_input(hft_btc_input *in, const hft_btc_tx *tx, uint32_t *pos) 
     in->prev_txid = tx->data + *pos;
     in->prev_index = hft_load_le32(tx->data + *pos + 32);
     *pos += 36;
-    in->script_len = script_size(tx->data, pos);
+    in->script_len = size_at(tx->data, pos);
     in->script = tx->data + *pos;
     *pos += in->script_len;
     in->sequence = hft_load_le32(tx->data + *pos);
     *pos += 4;
+}
+
+void hft_btc_next_item(hft_btc_item *item, const hft_btc_witness *witness, uint32_t *pos) {
+    item->len = size_at(witness->data, pos);
+    item->data = witness->data + *pos;
+    *pos += item->len;
+}
+
+void hft_btc_next_witness(hft_btc_witness *witness, const hft_btc_tx *tx, uint32_t *pos) {
+    *witness = (hft_btc_witness){.data = tx->data + *pos};
+    if (tx->witness_pos == 0) return;
+    uint32_t start = *pos;
+    witness->n_items = size_at(tx->data, &start);
+    witness->data = tx->data + start;
+    hft_btc_item item;
+    for (uint32_t i = 0; i < witness->n_items; i++) hft_btc_next_item(&item, witness, &witness->size);
+    *pos = start + witness->size;
 }
 
 static inline size_t body_len(const hft_btc_tx *tx) { return tx->outputs_end - tx->body_pos; }
@@ -218,7 +233,6 @@ void hft_btc_ids(uint8_t txid[32], uint8_t wtxid[32], const hft_btc_tx *tx) {
     }
 }
 
-uint32_t hft_btc_vsize(const hft_btc_tx *tx) {
-    uint32_t stripped_len = (uint32_t)body_len(tx) + 8;
-    return (3 * stripped_len + tx->size + 3) / 4;
-}
+uint32_t hft_btc_weight(const hft_btc_tx *tx) { return 3 * ((uint32_t)body_len(tx) + 8) + tx->size; }
+
+uint32_t hft_btc_vsize(const hft_btc_tx *tx) { return (hft_btc_weight(tx) + 3) / 4; }

@@ -115,14 +115,21 @@ typedef struct {
 /* Checks the structure of the transaction at data[0..len) as far as a reader must: counts, lengths, amounts
  * (each and in total <= HFT_BTC_MONEY_MAX), at least one input and output, no superfluous witness, nothing truncated.
  * Bytes behind it are left alone: tx->size says where it ends (HFT_E_BTC_TRAILING is the caller's to raise).
- * On an error *tx holds nothing of use.
+ * On an error tx->size is the position of the part that is wrong, and the rest of *tx holds nothing of use.
  * Errors: HFT_E_BTC_TRUNCATED, _COMPACT_SIZE, _TX, _AMOUNT, _TOO_LARGE (it goes on behind HFT_BTC_MESSAGE_MAX). */
 HFT_NODISCARD int hft_btc_parse_tx(hft_btc_tx *tx, const uint8_t *data, size_t len);
 
-/* Iteration over a tx that hft_btc_parse_tx accepted, so it cannot fail. *pos starts at tx->outputs_pos (inputs_pos)
- * and moves on; call n_outputs (n_inputs) times. */
+/* What unlocks one input (BIP141): n_items, each a CompactSize and so many bytes. A view into the transaction. */
+typedef struct { const uint8_t *data; uint32_t size; uint32_t n_items; } hft_btc_witness;
+typedef struct { const uint8_t *data; uint32_t len; } hft_btc_item;
+
+/* Iteration over a tx that hft_btc_parse_tx accepted, so it cannot fail. *pos starts at tx->outputs_pos (inputs_pos,
+ * witness_pos) and moves on; call n_outputs (n_inputs, n_inputs) times. A tx without any has empty witnesses. */
 void hft_btc_next_output(hft_btc_output *out, const hft_btc_tx *tx, uint32_t *pos);
 void hft_btc_next_input(hft_btc_input *in, const hft_btc_tx *tx, uint32_t *pos);
+void hft_btc_next_witness(hft_btc_witness *witness, const hft_btc_tx *tx, uint32_t *pos);
+/* *pos starts at 0; call witness->n_items times. */
+void hft_btc_next_item(hft_btc_item *item, const hft_btc_witness *witness, uint32_t *pos);
 
 void hft_btc_txid(uint8_t out[32], const hft_btc_tx *tx);
 void hft_btc_wtxid(uint8_t out[32], const hft_btc_tx *tx);
@@ -130,5 +137,54 @@ void hft_btc_wtxid(uint8_t out[32], const hft_btc_tx *tx);
 void hft_btc_ids(uint8_t txid[32], uint8_t wtxid[32], const hft_btc_tx *tx);
 /* Weight units / 4, rounded up (BIP141). */
 uint32_t hft_btc_vsize(const hft_btc_tx *tx);
+/* Three times the size without the witness, and the whole size (BIP141). */
+uint32_t hft_btc_weight(const hft_btc_tx *tx);
+
+/* ---- scripts ---- */
+
+/* The types of scriptPubKeys, by the rules of Bitcoin Core (script/solver.cpp). */
+typedef enum {
+    HFT_BTC_SCRIPT_NONSTANDARD = 0,
+    HFT_BTC_SCRIPT_P2PK,            /* a public key of 33 or 65 bytes, OP_CHECKSIG */
+    HFT_BTC_SCRIPT_P2PKH,
+    HFT_BTC_SCRIPT_P2SH,            /* BIP16 */
+    HFT_BTC_SCRIPT_P2WPKH,          /* BIP141, as the next */
+    HFT_BTC_SCRIPT_P2WSH,
+    HFT_BTC_SCRIPT_P2TR,            /* BIP341 */
+    HFT_BTC_SCRIPT_ANCHOR,          /* pay to anchor: witness version 1, program 4e73; anybody may spend it */
+    HFT_BTC_SCRIPT_WITNESS_UNKNOWN, /* a witness version, or a length of version 1, that has no meaning yet */
+    HFT_BTC_SCRIPT_MULTISIG,        /* bare: m, 1 to 20 public keys, n, OP_CHECKMULTISIG */
+    HFT_BTC_SCRIPT_OP_RETURN,       /* OP_RETURN and nothing but pushes: carries data, cannot be spent */
+} hft_btc_script_type;
+
+hft_btc_script_type hft_btc_classify(const uint8_t *script, size_t len);
+
+/* ---- the owner of an input ---- */
+
+/* Why it cannot be told whose output an input spends. */
+typedef enum {
+    HFT_BTC_OWNER_KNOWN = 0,
+    HFT_BTC_OWNER_COINBASE,       /* it spends nothing: new coins */
+    HFT_BTC_OWNER_NO_DATA,        /* neither scriptSig nor witness: an anchor, or a witness that was left out */
+    HFT_BTC_OWNER_SIGNATURE_ONLY, /* P2PK or bare multisig: the keys stand in the output, here are only signatures */
+    HFT_BTC_OWNER_TAPROOT_KEY,    /* taproot, spent by its key: the key stands in the output */
+    HFT_BTC_OWNER_TAPROOT_SCRIPT, /* taproot, spent by a script: its key would have to be computed on the curve */
+    HFT_BTC_OWNER_AMBIGUOUS,      /* what may be a public key may also be a script that runs */
+    HFT_BTC_OWNER_NONSTANDARD,    /* nothing that nodes relay can be unlocked like this */
+} hft_btc_owner_reason;
+
+typedef struct {
+    uint8_t script[34]; /* the scriptPubKey of the output that the input spends */
+    uint8_t script_len; /* 0: unknown */
+    uint8_t type;       /* hft_btc_script_type; HFT_BTC_SCRIPT_NONSTANDARD if unknown */
+    uint8_t reason;     /* hft_btc_owner_reason */
+} hft_btc_owner;
+
+/* The scriptPubKey that an input must spend, from what unlocks it, without the output itself. Returns 1 if it is
+ * certain: of all outputs whose spending Bitcoin Core relays, only this one fits, if the transaction is valid. 0 if
+ * not; owner->reason says why. No signature is checked, so a transaction that no node would relay (made up, or handed
+ * to a miner directly) can claim any owner. Costs up to two HASH160 or one
+ * SHA-256 of the script, and a walk through it. */
+int hft_btc_input_owner(hft_btc_owner *owner, const hft_btc_input *in, const hft_btc_witness *witness);
 
 #endif
