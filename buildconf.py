@@ -30,6 +30,8 @@ KERNEL_FLAGS = {
     "aesgcm_aesni": ["-maes", "-mpclmul", "-msse4.1", "-mssse3"],
     "aesgcm_vaes": ["-mvaes", "-mvpclmulqdq", "-maes", "-mpclmul", "-mavx512f", "-mavx512bw", "-mavx512vl"],
     "sha256_shani": ["-msha", "-msse4.1", "-mssse3"],
+    "text_avx2": ["-mavx2"],
+    "text_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vbmi", "-mbmi2"],
 }
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror=implicit"]

@@ -68,7 +68,7 @@ def status_codes():
 def cpu_features():
     """The HFT_CPU_* bits of this machine as a dict name -> bool."""
     cdef unsigned int bits = hft_cpu_features()
-    names = ("sse4.1", "sha-ni", "avx2", "avx512", "invariant-tsc", "aes-ni", "vaes")
+    names = ("sse4.1", "sha-ni", "avx2", "avx512", "invariant-tsc", "aes-ni", "vaes", "vbmi")
     return {name: bool(bits >> i & 1) for i, name in enumerate(names)}
 
 

@@ -2,6 +2,7 @@
 
 #include "aesgcm_kernels.h"
 #include "sha256_kernels.h"
+#include "text_kernels.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
@@ -29,6 +30,7 @@ uint32_t hft_cpu_features(void) {
         if ((ebx & avx512) == avx512 && (saved & ZMM) == ZMM) features |= HFT_CPU_AVX512;
         if ((ecx & bit_VAES) && (ecx & bit_VPCLMULQDQ) && (features & HFT_CPU_AVX512) && (features & HFT_CPU_AESNI))
             features |= HFT_CPU_VAES;
+        if ((ecx & bit_AVX512VBMI) && (ebx & bit_BMI2) && (features & HFT_CPU_AVX512)) features |= HFT_CPU_VBMI;
     }
     if (__get_cpuid(0x80000007, &eax, &ebx, &ecx, &edx) && (edx & 1u << 8)) features |= HFT_CPU_INVARIANT_TSC;
     return features;
@@ -48,6 +50,7 @@ static int text_equals(const char *a, const char *b) {
 int hft_init(const char *level) {
     const hft_sha256_kernels *kernels = &hft_sha256_portable;
     const hft_aesgcm_kernel *aesgcm = NULL;
+    const hft_text_kernels *text = &hft_text_portable;
 #if defined(__x86_64__)
     int any = level == NULL;
     if (any || text_equals(level, hft_sha256_shani.name)) {
@@ -56,8 +59,11 @@ int hft_init(const char *level) {
         if (any && (hft_cpu_features() & HFT_CPU_VAES)) aesgcm = &hft_aesgcm_vaes;
         else if (hft_cpu_features() & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
     }
+    if (any && (hft_cpu_features() & HFT_CPU_VBMI)) text = &hft_text_avx512;
+    else if (any && (hft_cpu_features() & HFT_CPU_AVX2)) text = &hft_text_avx2;
 #endif
     if (level != NULL && !text_equals(level, kernels->name)) return HFT_E_CPU_LEVEL;
     int rc = hft_sha256_select(kernels);
+    if (rc == HFT_OK) rc = hft_text_select(text);
     return rc < 0 ? rc : hft_aesgcm_select(aesgcm);
 }

@@ -2,138 +2,90 @@
 
 #include <limits.h>
 
-#include "hft/endian.h"
+#include "text_kernels.h"
 
 #define BYTES(b) (UINT64_C(0x0101010101010101) * (b))
 
-static const char base64_digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const hft_text_kernels *kernels_in_use = &hft_text_portable;
 
-static const char hex_digits[] = "0123456789abcdef";
+/* ---- hex, base64, UTF-8, masking: the kernels' work ---- */
 
-static int is_digit(char c) { return c >= '0' && c <= '9'; }
-
-/* ---- hex ---- */
-
-/* Eight digits at a time: nibbles are spread over the bytes of a word, and those above 9 get the distance to 'a'. */
-static uint64_t hex_word(uint32_t four_bytes) {
-    uint64_t v = four_bytes;
-    v = (v | v << 16) & UINT64_C(0x0000ffff0000ffff);
-    v = (v | v << 8) & UINT64_C(0x00ff00ff00ff00ff);
-    uint64_t nibbles = (v >> 4 & UINT64_C(0x000f000f000f000f)) | (v & UINT64_C(0x000f000f000f000f)) << 8;
-    uint64_t letters = (nibbles + BYTES(6)) >> 4 & BYTES(1);
-    return nibbles + BYTES('0') + letters * ('a' - '0' - 10);
-}
-
-void hft_hex_encode(char *out, const void *data, size_t len) {
-    const uint8_t *in = data;
-    size_t i = 0;
-    for (; i + 4 <= len; i += 4) hft_store_le64(out + 2 * i, hex_word(hft_load_le32(in + i)));
-    for (; i < len; i++) hft_store_le16(out + 2 * i, (uint16_t)hex_word(in[i]));
-}
-
-/* The value of a hex digit, or a value with high bits set. */
-static unsigned hex_value(char c) {
-    if (is_digit(c)) return (unsigned)(c - '0');
-    unsigned letter = (unsigned)(c | 0x20) - 'a';
-    return letter < 6 ? letter + 10 : 0x100;
-}
+void hft_hex_encode(char *out, const void *data, size_t len) { kernels_in_use->hex_encode(out, data, len); }
 
 int hft_hex_decode(uint8_t *out, const char *text, size_t len) {
     if (len % 2 != 0 || len / 2 > INT_MAX) return HFT_E_TEXT_LENGTH;
-    for (size_t i = 0; i < len; i += 2) {
-        unsigned value = hex_value(text[i]) << 4 | hex_value(text[i + 1]);
-        if (value > 0xff) return HFT_E_TEXT_DIGIT;
-        out[i / 2] = (uint8_t)value;
-    }
-    return (int)(len / 2);
+    return kernels_in_use->hex_decode(out, text, len);
 }
-
-/* ---- base64 ---- */
 
 size_t hft_base64_encode(char *out, const void *data, size_t len) {
-    const uint8_t *in = data;
-    char *o = out;
-    size_t i = 0;
-    for (; i + 3 <= len; i += 3, o += 4) {
-        unsigned v = (unsigned)in[i] << 16 | (unsigned)in[i + 1] << 8 | in[i + 2];
-        o[0] = base64_digits[v >> 18];
-        o[1] = base64_digits[v >> 12 & 63];
-        o[2] = base64_digits[v >> 6 & 63];
-        o[3] = base64_digits[v & 63];
-    }
-    if (i < len) {
-        int two = i + 2 == len;
-        unsigned v = (unsigned)in[i] << 16 | (two ? (unsigned)in[i + 1] << 8 : 0);
-        o[0] = base64_digits[v >> 18];
-        o[1] = base64_digits[v >> 12 & 63];
-        o[2] = two ? base64_digits[v >> 6 & 63] : '=';
-        o[3] = '=';
-        o += 4;
-    }
-    return (size_t)(o - out);
-}
-
-/* The value of a base64 digit, or a value with high bits set. */
-static unsigned base64_value(char c) {
-    if (c >= 'A' && c <= 'Z') return (unsigned)(c - 'A');
-    if (c >= 'a' && c <= 'z') return (unsigned)(c - 'a') + 26;
-    if (is_digit(c)) return (unsigned)(c - '0') + 52;
-    if (c == '+') return 62;
-    return c == '/' ? 63 : 1u << 24;
+    return kernels_in_use->base64_encode(out, data, len);
 }
 
 int hft_base64_decode(uint8_t *out, const char *text, size_t len) {
     if (len % 4 != 0 || len / 4 > INT_MAX / 3) return HFT_E_TEXT_LENGTH;
-    uint8_t *o = out;
-    for (size_t i = 0; i < len; i += 4) {
-        const char *t = text + i;
-        unsigned pad = i + 4 < len || t[3] != '=' ? 0 : t[2] != '=' ? 1 : 2;
-        unsigned v = base64_value(t[0]) << 18 | base64_value(t[1]) << 12;
-        unsigned bad = (base64_value(t[0]) | base64_value(t[1])) >> 6;
-        for (unsigned k = 2; k < 4 - pad; k++) {
-            v |= base64_value(t[k]) << (18 - 6 * k);
-            bad |= base64_value(t[k]) >> 6;
-        }
-        /* Bits behind the last byte must be zero, or two texts would mean the same bytes. */
-        if (bad != 0 || (v & ((1u << 8 * pad) - 1)) != 0) return HFT_E_TEXT_DIGIT;
-        for (unsigned k = 0; k < 3 - pad; k++) *o++ = (uint8_t)(v >> (16 - 8 * k));
-    }
-    return (int)(o - out);
+    return kernels_in_use->base64_decode(out, text, len);
 }
 
-/* ---- UTF-8 ---- */
+int hft_utf8_valid(const void *data, size_t len) { return kernels_in_use->utf8_valid(data, len); }
 
-/* Length of the well-formed sequence at p (table 3-7 of the Unicode standard), or 0. */
-static size_t utf8_sequence(const uint8_t *p, size_t len) {
-    uint8_t lead = p[0];
-    size_t need = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
-    if (need == 1) return 1;
-    if (lead < 0xc2 || lead > 0xf4 || len < need) return 0;
-    /* The second byte's range excludes overlong forms, surrogates and code points above U+10FFFF. */
-    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < low || p[1] > high) return 0;
-    for (size_t i = 2; i < need; i++)
-        if ((p[i] & 0xc0) != 0x80) return 0;
-    return need;
+void hft_text_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4]) {
+    kernels_in_use->mask(dst, src, len, hft_load_le32(mask));
 }
 
-int hft_utf8_valid(const void *data, size_t len) {
-    const uint8_t *p = data;
-    size_t i = 0;
-    while (i < len) {
-        while (i + 32 <= len) { /* messages are nearly always ASCII throughout */
-            uint64_t any = hft_load_le64(p + i) | hft_load_le64(p + i + 8) | hft_load_le64(p + i + 16) |
-                           hft_load_le64(p + i + 24);
-            if ((any & BYTES(0x80)) != 0) break;
-            i += 32;
-        }
-        if (i == len) break;
-        size_t step = utf8_sequence(p + i, len - i);
-        if (step == 0) return 0;
-        i += step;
+/* ---- the choice ---- */
+
+enum { SAMPLE = 203 }; /* longer than three vectors of 64 bytes, and a multiple of nothing */
+
+/* Compares with the portable kernels at this length; both ways, and with one wrong character at `wrong`. */
+static int agrees(const hft_text_kernels *k, const uint8_t *data, size_t len, size_t wrong) {
+    const hft_text_kernels *p = &hft_text_portable;
+    char text[2][2 * SAMPLE + 2] = {{0}};
+    uint8_t back[SAMPLE + 2];
+    k->hex_encode(text[0], data, len);
+    p->hex_encode(text[1], data, len);
+    if (memcmp(text[0], text[1], 2 * len) != 0) return 0;
+    if (k->hex_decode(back, text[1], 2 * len) != (int)len || memcmp(back, data, len) != 0) return 0;
+    text[1][wrong] = 'g';
+    if (wrong < 2 * len && k->hex_decode(back, text[1], 2 * len) != HFT_E_TEXT_DIGIT) return 0;
+    size_t size = k->base64_encode(text[0], data, len);
+    if (size != p->base64_encode(text[1], data, len) || memcmp(text[0], text[1], size) != 0) return 0;
+    if (k->base64_decode(back, text[1], size) != (int)len || memcmp(back, data, len) != 0) return 0;
+    text[1][wrong] = '-';
+    if (wrong < size && k->base64_decode(back, text[1], size) != HFT_E_TEXT_DIGIT) return 0;
+    k->mask((uint8_t *)text[0], data, len, 0x89abcdef);
+    p->mask((uint8_t *)text[1], data, len, 0x89abcdef);
+    return memcmp(text[0], text[1], len) == 0;
+}
+
+/* Text of sequences of each length, whole and with each of its bytes spoilt. */
+static int agrees_on_utf8(const hft_text_kernels *k) {
+    static const char sample[] = "0123456789abcdef0123456789abcdef0123456789abcdef012345678 \u00e9 \u20ac \U0001f4b6 "
+                                 "\u07ff\u0800\ud7ff\ue000\uffff\U00010000\U0010ffff0123456789abcdef0123456789abcdef";
+    enum { LEN = sizeof sample - 1, FROM = 52, TO = 96 };
+    char text[LEN];
+    memcpy(text, sample, LEN);
+    if (!k->utf8_valid(text, LEN)) return 0;
+    for (size_t i = FROM; i < TO; i++) {
+        text[i] ^= (char)0x80;
+        if (k->utf8_valid(text, LEN) != hft_text_portable.utf8_valid(text, LEN)) return 0;
+        text[i] = sample[i];
     }
     return 1;
+}
+
+static int self_test(const hft_text_kernels *k) {
+    static const uint8_t lengths[] = {0, 1, 16, 31, 32, 47, 64, SAMPLE};
+    uint8_t data[SAMPLE];
+    for (size_t i = 0; i < SAMPLE; i++) data[i] = (uint8_t)(i * 167 + 13);
+    for (size_t i = 0; i < sizeof lengths; i++)
+        if (!agrees(k, data, lengths[i], 17 * i)) return HFT_E_SELF_TEST;
+    return agrees_on_utf8(k) ? HFT_OK : HFT_E_SELF_TEST;
+}
+
+int hft_text_select(const hft_text_kernels *kernels) {
+    int rc = kernels != &hft_text_portable ? self_test(kernels) : HFT_OK;
+    if (rc == HFT_OK) kernels_in_use = kernels;
+    return rc;
 }
 
 /* ---- JSON ---- */
@@ -144,6 +96,8 @@ static uint64_t json_special(uint64_t word) {
     uint64_t below = (word - BYTES(0x20)) & ~word;
     return (below | ((quote - BYTES(1)) & ~quote) | ((backslash - BYTES(1)) & ~backslash)) & BYTES(0x80);
 }
+
+static const char hex_digits[] = "0123456789abcdef";
 
 static char json_short_escape(uint8_t c) {
     switch (c) {
@@ -177,7 +131,7 @@ static size_t json_put(char *out, size_t room, uint8_t c) {
 }
 
 int hft_json_escape(char *out, size_t cap, const char *text, size_t len) {
-    if (!hft_utf8_valid(text, len)) return HFT_E_TEXT_UTF8;
+    if (!kernels_in_use->utf8_valid(text, len)) return HFT_E_TEXT_UTF8;
     if (cap > INT_MAX) cap = INT_MAX;
     size_t i = 0, o = 0;
     while (i < len) {

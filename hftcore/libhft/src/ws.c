@@ -4,6 +4,7 @@
 
 #include "hft/endian.h"
 #include "hft/text.h"
+#include "text_kernels.h"
 
 enum { FIN = 0x80, RESERVED = 0x70, OPCODE = 0x0f, MASKED = 0x80, LENGTH = 0x7f };
 enum { LENGTH_16 = 126, LENGTH_64 = 127, CONTROL_MAX = 125, NO_CLOSE_CODE = 1005 };
@@ -25,37 +26,7 @@ static int is_close_code(unsigned code) {
     return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
 }
 
-/* ---- masking ---- */
-
-typedef uint8_t vec __attribute__((vector_size(16)));
-
-/* dst = src XOR mask, beginning at mask byte 0; dst may be src. */
-static inline void mask_copy(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4]) {
-    uint32_t m32 = hft_load_le32(mask);
-    uint64_t m64 = (uint64_t)m32 << 32 | m32;
-    uint8_t repeated[16];
-    hft_store_le64(repeated, m64);
-    hft_store_le64(repeated + 8, m64);
-    vec m, a, b;
-    memcpy(&m, repeated, 16);
-    size_t i = 0;
-    for (; i + 32 <= len; i += 32) {
-        memcpy(&a, src + i, 16);
-        memcpy(&b, src + i + 16, 16);
-        a ^= m;
-        b ^= m;
-        memcpy(dst + i, &a, 16);
-        memcpy(dst + i + 16, &b, 16);
-    }
-    for (; i + 8 <= len; i += 8) hft_store_le64(dst + i, hft_load_le64(src + i) ^ m64);
-    if (i + 4 <= len) {
-        hft_store_le32(dst + i, hft_load_le32(src + i) ^ m32);
-        i += 4;
-    }
-    for (; i < len; i++) dst[i] = src[i] ^ mask[i & 3];
-}
-
-void hft_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]) { mask_copy(data, data, len, mask); }
+void hft_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]) { hft_text_mask(data, data, len, mask); }
 
 /* ---- parser ---- */
 
@@ -232,7 +203,7 @@ int hft_ws_build_frame(uint8_t *out, size_t cap, hft_ws_op op, const void *paylo
     if (len > INT_MAX - HFT_WS_HEADER_MAX || cap < header_len + len) return HFT_E_CAPACITY;
     hft_ws_put_header(out, op, len, mask);
     if (mask != NULL)
-        mask_copy(out + header_len, payload, len, mask);
+        hft_text_mask(out + header_len, payload, len, mask);
     else if (len != 0)
         memcpy(out + header_len, payload, len);
     return (int)(header_len + len);

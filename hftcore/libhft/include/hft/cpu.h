@@ -16,6 +16,7 @@ enum {
     HFT_CPU_INVARIANT_TSC = 1u << 4,
     HFT_CPU_AESNI = 1u << 5, /* with PCLMULQDQ and SSE4.1 */
     HFT_CPU_VAES = 1u << 6,  /* with VPCLMULQDQ, AVX-512 and AES-NI */
+    HFT_CPU_VBMI = 1u << 7,  /* with AVX-512 and BMI2 */
 };
 
 /* HFT_CPU_* bits of this machine. */
