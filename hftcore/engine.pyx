@@ -403,6 +403,10 @@ cdef class Engine:
         config.notional = rule.order.notional_scaled
         config.min_sat = rule.min_sat
         config.cooldown_ns = rule.cooldown_ms * MS
+        if rule.presign:
+            if not venue.presign_window_ms:
+                raise ConfigError(f"rule {rule.name}: orders for {venue.name} cannot be signed ahead: no presign")
+            config.presign_window_ns = venue.presign_window_ms * MS
         bitmap = self._label_bitmap(rule)
         if bitmap is not None:
             config.labels = <const uint8_t *>PyBytes_AS_STRING(bitmap)

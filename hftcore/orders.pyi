@@ -1,6 +1,6 @@
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Never, Protocol, Self, SupportsIndex, final
+from typing import NamedTuple, Never, Protocol, Self, SupportsIndex, final
 
 class _SlotLike(Protocol):
     @property
@@ -9,6 +9,10 @@ class _SlotLike(Protocol):
     def scale(self) -> int: ...
     @property
     def max_len(self) -> int: ...
+    @property
+    def charset(self) -> str: ...
+    @property
+    def of(self) -> str: ...
 
 @final
 class OrderTemplate:
@@ -23,4 +27,27 @@ class OrderTemplate:
     def is_signed(self) -> bool: ...
     def render(self, **values: int | str | Decimal) -> bytes: ...
     def signed_text(self, **values: int | str | Decimal) -> bytes: ...
+    def __reduce_ex__(self, protocol: SupportsIndex, /) -> Never: ...
+
+class PresignedOrder(NamedTuple):
+    message: bytes
+    client_id: str
+    timestamp_ns: int
+
+@final
+class PresignedOrders:
+    def __new__(
+        cls,
+        template: OrderTemplate,
+        *,
+        id_prefix: str,
+        values: dict[str, int | str | Decimal] | None = None,
+        timestamp: str = "timestamp",
+        client_id: str = "client_id",
+        count: int = 32,
+        step_ms: float = 10,
+        window_ms: float = 2500,
+    ) -> Self: ...
+    def refresh(self, now_ns: int, /) -> bool: ...
+    def take(self, now_ns: int, /) -> PresignedOrder | None: ...
     def __reduce_ex__(self, protocol: SupportsIndex, /) -> Never: ...

@@ -146,6 +146,7 @@ class RuleSection(_Section):
     cooldown_ms: StrictInt = Field(
         default=0, ge=0, lt=1 << 40, description="whole milliseconds of silence after each order"
     )
+    presign: StrictBool = Field(default=False, description="true: orders are signed ahead; false: when they are due")
     order: OrderSection = Field(description="the section [rule.order]")
 
 
@@ -398,4 +399,5 @@ def _rule(section: RuleSection, config: Config, watch: WatchTable) -> Rule:
         min_sat=section.min_sat,
         labels=frozenset(section.labels) if section.labels else None,
         cooldown_ms=section.cooldown_ms,
+        presign=section.presign,
     )

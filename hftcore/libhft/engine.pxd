@@ -108,6 +108,7 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t notional
         uint64_t min_sat
         uint64_t cooldown_ns
+        uint64_t presign_window_ns
         const uint8_t *labels
         uint32_t n_labels
 

@@ -8,21 +8,27 @@ cdef extern from "hft/order.h" nogil:
         HFT_ORDER_LITERAL_MAX
         HFT_ORDER_TEXT_MAX
         HFT_ORDER_NAME_MAX
-        HFT_ORDER_FILL_MAX
 
-    ctypedef enum hft_order_slot_kind:
+    enum:
         HFT_SLOT_UINT
         HFT_SLOT_DECIMAL
+        HFT_SLOT_DECIMAL_TRIMMED
         HFT_SLOT_TIMESTAMP
+        HFT_SLOT_RFC3339
         HFT_SLOT_TEXT
         HFT_SLOT_SIGNATURE_HEX
         HFT_SLOT_SIGNATURE_BASE64
+
+    ctypedef struct hft_order_charset:
+        uint8_t *bits
 
     ctypedef struct hft_order_slot:
         char *name
         uint8_t kind
         uint8_t scale
         uint8_t max_len
+        uint8_t of
+        hft_order_charset allowed
 
     ctypedef struct hft_order_value:
         uint64_t u64
@@ -32,25 +38,25 @@ cdef extern from "hft/order.h" nogil:
     ctypedef struct hft_order_text:
         uint32_t n_parts
         uint32_t literal_len
+        uint32_t len
+        char *image
 
     ctypedef struct hft_order_template:
         hft_order_slot *slots
         uint32_t n_slots
-        hft_order_text message
-        hft_order_text signed_text
         uint8_t has_signature
         size_t message_max
-        size_t signed_max
+        hft_order_text message
+        hft_order_text signed_text
 
+    const hft_order_charset hft_order_plain
+
+    int hft_order_allows(const hft_order_charset *set, uint8_t c)
     void hft_order_init(hft_order_template *t)
-    int hft_order_add_slot(hft_order_template *t, const char *name, hft_order_slot_kind kind, unsigned int scale,
-                           unsigned int max_len)
+    int hft_order_add_slot(hft_order_template *t, const hft_order_slot *slot)
     int hft_order_find_slot(const hft_order_template *t, const char *name, size_t name_len)
     int hft_order_put_literal(hft_order_text *text, const char *literal, size_t len)
     int hft_order_put_slot(hft_order_template *t, hft_order_text *text, int slot)
     int hft_order_seal(hft_order_template *t, const void *secret, size_t secret_len)
-    int hft_order_fill(const hft_order_template *t, void *out, size_t cap, const hft_order_value *values,
-                       int *bad_slot)
-    int hft_order_fill_signed_text(const hft_order_template *t, void *out, size_t cap,
-                                   const hft_order_value *values, int *bad_slot)
+    int hft_order_fill(hft_order_template *t, const hft_order_value *values, int *bad_slot)
     void hft_order_wipe(hft_order_template *t)

@@ -14,6 +14,7 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_MEMORY
         HFT_E_CONN_RESOLVE
         HFT_E_WS_UTF8
+        HFT_E_ORDER_CHARSET
         HFT_E_ORDER_SLOT
         HFT_E_ORDER_VALUE
         HFT_E_ORDER_TEMPLATE

@@ -42,7 +42,9 @@ __all__ = [
     "get",
 ]
 
-SlotKind = Literal["uint", "decimal", "timestamp", "text", "signature_hex", "signature_base64"]
+SlotKind = Literal[
+    "uint", "decimal", "decimal_trimmed", "timestamp", "rfc3339", "text", "signature_hex", "signature_base64"
+]
 
 NOTIONAL_SCALE = 8
 _CONSTANT = re.compile(r"[A-Za-z0-9_.-]+")
@@ -70,12 +72,15 @@ def _require_amount(value: str, what: str) -> None:
 class Slot:
     """A place in a template that is filled for every message; see ``hftcore.orders`` for the kinds.
 
-    scale: decimal: digits behind the point; timestamp: power of ten of its unit in ns (6 = ms). max_len: text: bytes.
+    scale: decimals: digits behind the point; times: power of ten of the unit in ns (6 = ms). max_len: text: bytes.
+    charset: text: what it may be of ("" = A-Z a-z 0-9 _ . -). of: the slot whose value is written here once more.
     """
 
     kind: SlotKind
     scale: int = 0
     max_len: int = 0
+    charset: str = ""
+    of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,9 +286,10 @@ class Venue:
     an order's status -> ours. errors: the first rule that fits counts. open_outcome_status: a reply with this status or
     a higher one leaves open whether the order was executed (0 = the venue has none). placement_max_ms: an older order
     is placed or never will be (receive window and matching time-out together): earlier, "no such order" is not
-    believed. order_event, shutdown_event, stream_end_event (no news of orders will come unless subscribed to again):
-    found at ``replies.event_type``. quantity_scale: decimals of the quantity slot. client_id_max: longest client order
-    id.
+    believed. presign_window_ms: the oldest timestamp that an order signed ahead may have when it leaves; less than the
+    venue's receive window, and at least 10 (0 = they cannot be signed ahead). order_event, shutdown_event,
+    stream_end_event (no news of orders will come unless subscribed to again): found at ``replies.event_type``.
+    quantity_scale: decimals of the quantity slot. client_id_max: longest client order id.
     """
 
     name: str
@@ -302,6 +308,7 @@ class Venue:
     constants: Mapping[str, str] = field(default_factory=dict)
     open_outcome_status: int = 500
     placement_max_ms: int = 15_000
+    presign_window_ms: int = 0
     quantity_scale: int = 8
     client_id_max: int = 36
 

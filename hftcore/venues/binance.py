@@ -130,6 +130,7 @@ BINANCE = Venue(
     ),
     open_outcome_status=500,
     placement_max_ms=15_000,  # receive window 5 s, matching time-out 10 s
+    presign_window_ms=2_500,  # half of the receive window
     order_event="executionReport",
     shutdown_event="serverShutdown",
     stream_end_event="eventStreamTerminated",

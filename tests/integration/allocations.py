@@ -50,7 +50,7 @@ def main(backend: str, mode: str, tls: str, directory: str) -> None:
     engine = stage.engine(
         peers=[stage.peer_listener],
         venue=stage.venue_listener,
-        rules=[rig.rule("a"), rig.rule("b")],
+        rules=[rig.rule("a"), rig.rule("b", presign=True)],
         mode=mode,
         limits={"order_timeout_ms": 60_000, "pending_orders": 1024},
     )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import hmac
 import re
 import string
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
@@ -24,13 +26,18 @@ value_slots = st.one_of(
     st.just(Slot("uint")),
     st.builds(lambda scale: Slot("decimal", scale=scale), st.integers(0, 18)),
     st.builds(lambda scale: Slot("timestamp", scale=scale), st.integers(0, 9)),
+    st.builds(lambda scale: Slot("decimal_trimmed", scale=scale), st.integers(0, 18)),
+    st.builds(lambda scale: Slot("rfc3339", scale=scale), st.integers(0, 9)),
     st.builds(lambda max_len: Slot("text", max_len=max_len), st.integers(1, 64)),
+    st.builds(lambda max_len: Slot("text", max_len=max_len, charset="a-f 0-9&=-"), st.integers(1, 64)),
 )
+CHARSETS = {"": PLAIN, "a-f 0-9&=-": "abcdef 0123456789&=-"}
+FAMILIES = {"decimal": "decimal", "decimal_trimmed": "decimal", "timestamp": "time", "rfc3339": "time"}
 
 
 def value_of(slot: Slot) -> st.SearchStrategy[object]:
     if slot.kind == "text":
-        return st.text(PLAIN, min_size=1, max_size=slot.max_len)
+        return st.text(CHARSETS[slot.charset], min_size=1, max_size=slot.max_len)
     return st.integers(0, U64_MAX)
 
 
@@ -41,24 +48,47 @@ def written(slot: Slot, value: object) -> str:
     assert isinstance(value, int)
     if slot.kind == "timestamp":
         return str(value // 10**slot.scale)
+    if slot.kind == "rfc3339":
+        time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=value // 10**9)
+        fraction = f".{value % 10**9:09}"[: 10 - slot.scale] if slot.scale < 9 else ""
+        return f"{time:%Y-%m-%dT%H:%M:%S}{fraction}Z"
     if slot.kind == "decimal":
         return f"{Decimal(value).scaleb(-slot.scale):.{slot.scale}f}"
+    if slot.kind == "decimal_trimmed":
+        return trimmed(f"{Decimal(value).scaleb(-slot.scale):.{slot.scale}f}")
     return str(value)
+
+
+def trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def given_as(slot: Slot, value: object, form: int) -> object:
     """A decimal in each of the forms that render takes."""
-    if slot.kind != "decimal":
+    if FAMILIES.get(slot.kind) != "decimal":
         return value
     assert isinstance(value, int)
-    text = written(slot, value)
-    trimmed = text.rstrip("0").rstrip(".") if "." in text else text
-    return [text, trimmed, Decimal(text), text + "00" if "." in text else text + ".00"][form]
+    text = written(Slot("decimal", scale=slot.scale), value)
+    return [text, trimmed(text), Decimal(text), text + "00" if "." in text else text + ".00"][form]
+
+
+def echo_of(name: str, slot: Slot, kind: str, scale: int) -> Slot:
+    """A slot that writes the value of this one, in another form where there is one."""
+    family = FAMILIES.get(slot.kind)
+    if family == "decimal":
+        return Slot(kind if FAMILIES[kind] == family else slot.kind, scale=slot.scale, of=name)
+    if family == "time":
+        return Slot(kind if FAMILIES[kind] == family else slot.kind, scale=scale, of=name)
+    return dataclasses.replace(slot, of=name)
 
 
 @st.composite
 def templates(draw: st.DrawFn):
     slots = {f"slot_{i}": slot for i, slot in enumerate(draw(st.lists(value_slots, min_size=1, max_size=8)))}
+    for i, name in enumerate(draw(st.lists(st.sampled_from([*slots]), max_size=4))):
+        slots[f"echo_{i}"] = echo_of(
+            name, slots[name], draw(st.sampled_from(sorted(FAMILIES))), draw(st.integers(0, 9))
+        )
     signature = draw(st.sampled_from([None, "signature_hex", "signature_base64"]))
 
     def text(names: list[str]) -> str:
@@ -70,7 +100,7 @@ def templates(draw: st.DrawFn):
     if signature:
         names = draw(st.permutations([*names, "sig"]))
         signed = text(draw(st.lists(st.sampled_from([*slots]), max_size=10)))
-    values = {name: draw(value_of(slot)) for name, slot in slots.items()}
+    values = {name: draw(value_of(slot)) for name, slot in slots.items() if not slot.of}
     if signature:
         slots["sig"] = Slot(signature)
     return text(names), signed, slots, values
@@ -79,26 +109,29 @@ def templates(draw: st.DrawFn):
 def render(text: str, slots: dict[str, Slot], values: dict[str, object], signature: str = "") -> bytes:
     def one(match: re.Match[str]) -> str:
         name = match[1]
-        return signature if name == "sig" else written(slots[name], values[name])
+        return signature if name == "sig" else written(slots[name], values[slots[name].of or name])
 
     return re.sub(r"\$\{(\w+)\}", one, text).encode()
 
 
-@given(template=templates(), secret=st.binary(min_size=1, max_size=100), form=st.integers(0, 3))
-def test_render(template, secret: bytes, form: int) -> None:
+@given(template=templates(), secret=st.binary(min_size=1, max_size=100), data=st.data())
+def test_render(template, secret: bytes, data: st.DataObject) -> None:
     message, signed, slots, values = template
     order = OrderTemplate(message, signed, slots=slots, secret=secret if signed else b"")
-    arguments = {name: given_as(slots[name], value, form) for name, value in values.items()}
-    signature = ""
-    if signed:
-        text = render(signed, slots, values)
-        assert order.signed_text(**arguments) == text
-        mac = hmac.digest(secret, text, "sha256")
-        signature = mac.hex() if slots["sig"].kind == "signature_hex" else base64.b64encode(mac).decode()
-    for _ in range(2):  # a fill leaves nothing behind
+    for _ in range(4):  # a fill depends on nothing that was filled before
+        form = data.draw(st.integers(0, 3))
+        arguments = {name: given_as(slots[name], value, form) for name, value in values.items()}
+        signature = ""
+        if signed:
+            text = render(signed, slots, values)
+            assert order.signed_text(**arguments) == text
+            mac = hmac.digest(secret, text, "sha256")
+            signature = mac.hex() if slots["sig"].kind == "signature_hex" else base64.b64encode(mac).decode()
         rendered = order.render(**arguments)
         assert rendered == render(message, slots, values, signature)
         assert len(rendered) <= order.max_len
+        name = data.draw(st.sampled_from([*values]))
+        values[name] = data.draw(value_of(slots[name]))
 
 
 @given(text=st.text(max_size=12), scale=st.integers(0, 18))

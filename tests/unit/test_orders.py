@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import copy
 import gc
+import inspect
+import json
 import pickle
+import string
 from decimal import Decimal
 
 import pytest
 
 from hftcore.errors import LocalProtocolError
-from hftcore.orders import OrderTemplate
+from hftcore.orders import OrderTemplate, PresignedOrders
 from hftcore.venues import Slot
 
 SECRET = b"NhqPtmdSJYdKjVHjA7PZ"
@@ -143,6 +146,21 @@ def test_missing_and_unknown_slots(order: OrderTemplate) -> None:
         ({"x": Slot("float")}, "slot x: kind 'float'; one of uint, decimal"),  # type: ignore[arg-type]
         ({"x": Slot("decimal", scale=19)}, "slot x: scale 19"),
         ({"x": Slot("timestamp", scale=10)}, "slot x: scale 10"),
+        ({"x": Slot("rfc3339", scale=10)}, "slot x: scale 10"),
+        ({"x": Slot("uint", max_len=300)}, "slot x: scale 0, max_len 300"),
+        ({"x": Slot("uint", charset="a")}, "slot x: .*charset 'a' does not suit a uint"),
+        ({"x": Slot("uint", of="price")}, "slot x: of 'price', which is no slot before it"),
+        ({"x": Slot("uint", of="x")}, "slot x: of 'x', which is no slot before it"),
+        ({"x": Slot("uint", of="time")}, "slot x: .* it is no echo of time"),
+        ({"x": Slot("decimal", scale=7, of="quantity")}, "slot x: .* it is no echo of quantity"),
+        ({"x": Slot("signature_hex", of="signature")}, "slot x: .* it is no echo of signature"),
+        ({"x": Slot("text", max_len=3, charset="é")}, "slot x: charset 'é': printable ASCII without quotes"),
+        ({"x": Slot("text", max_len=3, charset='a"')}, "slot x: charset"),
+        ({"x": Slot("text", max_len=3, charset="a\\")}, "slot x: charset"),
+        ({"x": Slot("text", max_len=3, charset="a\n")}, "slot x: charset"),
+        ({"x": Slot("text", max_len=3, charset="z-a")}, "slot x: .* the range z-a runs backwards"),
+        ({"x": Slot("text", max_len=3, charset="!-#")}, "slot x: .* or over a quote"),
+        ({"x": Slot("text", max_len=3, charset="A-z")}, "slot x: .* or backslash"),
         ({"x": Slot("text")}, "slot x: scale 0 or max_len 0"),
         ({"x": Slot("text", max_len=65)}, "slot x: scale 0 or max_len 65"),
         ({f"x{i}": Slot("uint") for i in range(12)}, "over 16 slots"),
@@ -184,3 +202,162 @@ def test_the_secret_cannot_get_out(order: OrderTemplate) -> None:
 
 def test_signed_text_of_unsigned_template_is_empty() -> None:
     assert OrderTemplate("x${id}", slots={"id": Slot("uint")}).signed_text(id=1) == b""
+
+
+def test_what_the_calls_say_of_themselves() -> None:
+    assert str(inspect.signature(OrderTemplate.render)) == "(self, /, **values)"
+    assert "Raises" in (OrderTemplate.render.__doc__ or "")
+    assert OrderTemplate.signed_text.__name__ == "signed_text"
+    with pytest.raises(TypeError):
+        OrderTemplate.render(object())  # type: ignore[arg-type]
+
+
+def test_arguments_in_any_order_and_from_any_place(order: OrderTemplate) -> None:
+    expected = order.render(**GOOD)
+    for names in (list(GOOD), list(reversed(GOOD))):
+        assert order.render(**{name: GOOD[name] for name in names}) == expected
+    assert order.render(count=3, time=GOOD["time"], quantity="0.5", id="h1") == expected
+    with pytest.raises(LocalProtocolError, match="slot id needs a value"):
+        order.render(count=3, time=GOOD["time"], quantity="0.5")
+    assert order.render(count=3, time=GOOD["time"], quantity="0.5", id="h1") == expected
+
+
+@pytest.mark.parametrize(
+    ("charset", "allowed"),
+    [
+        ("", string.ascii_letters + string.digits + "_.-"),
+        ("0-9", string.digits),
+        ("a-f0-9", "abcdef" + string.digits),
+        ("-a", "-a"),
+        ("a-", "-a"),
+        ("a-c-e", "abc-e"),
+        ("--/", "-./"),
+        (" ~", " ~"),
+        ("z", "z"),
+    ],
+)
+def test_charsets(charset: str, allowed: str) -> None:
+    order = OrderTemplate("${t}", slots={"t": Slot("text", max_len=1, charset=charset)})
+    for c in map(chr, range(256)):
+        if c in allowed:
+            assert order.render(t=c) == c.encode()
+        else:
+            with pytest.raises(LocalProtocolError, match="slot t") as caught:
+                order.render(t=c)
+            assert caught.value.name in ("HFT_E_ORDER_CHARSET", "HFT_E_ORDER_VALUE")
+
+
+def test_a_charset_of_digits_may_be_a_number_in_json() -> None:
+    order = OrderTemplate('{"n":${n}}', slots={"n": Slot("text", max_len=5, charset="0-9")})
+    assert json.loads(order.render(n="17")) == {"n": 17}
+    with pytest.raises(LocalProtocolError, match="not JSON"):
+        OrderTemplate('{"n":${n}}', slots={"n": Slot("text", max_len=5)})
+
+
+def test_an_echo_writes_a_value_in_another_form() -> None:
+    slots = {
+        "time": Slot("timestamp", scale=6),
+        "size": Slot("decimal", scale=4),
+        "date": Slot("rfc3339", scale=6, of="time"),
+        "short": Slot("decimal_trimmed", scale=4, of="size"),
+    }
+    order = OrderTemplate("${time} ${date} ${size} ${short}", slots=slots)
+    assert order.slots == ("time", "size", "date", "short")
+    rendered = order.render(time=1_613_888_176_532_999_999, size="1.5")
+    assert rendered == b"1613888176532 2021-02-21T06:16:16.532Z 1.5000 1.5"
+    with pytest.raises(LocalProtocolError, match="no slot takes date; the slots are time, size"):
+        order.render(time=1, size="1.5", date=1)
+
+
+def test_a_text_that_its_echo_does_not_take_names_the_slot() -> None:
+    slots = {"id": Slot("text", max_len=8), "short": Slot("text", max_len=4, of="id")}
+    order = OrderTemplate('{"id":"${id}","short":"${short}"}', slots=slots)
+    assert order.render(id="1234") == b'{"id":"1234","short":"1234"}'
+    with pytest.raises(LocalProtocolError, match="slot id"):
+        order.render(id="12345")
+
+
+# ---- signed ahead ----
+
+MS = 1_000_000
+NOW = 1_645_423_376_532 * MS
+AHEAD = {"id_prefix": "a-", "values": {"quantity": "0.5", "count": 3}, "timestamp": "time", "client_id": "id"}
+
+
+def ahead(**changes: object) -> PresignedOrders:
+    return PresignedOrders(template(id=Slot("text", max_len=10)), **AHEAD | changes)  # type: ignore[arg-type]
+
+
+def test_presigned_orders_are_what_render_would_give() -> None:
+    reference = template(id=Slot("text", max_len=10))
+    orders = ahead()
+    assert orders.take(NOW) is None
+    signed = 0
+    while orders.refresh(NOW):
+        signed += 1
+    assert signed == 24
+    now, ids = NOW, set()
+    for _ in range(10):
+        order = orders.take(now)
+        assert order is not None
+        assert order.timestamp_ns == now // (10 * MS) * 10 * MS
+        assert order.message == reference.render(id=order.client_id, time=order.timestamp_ns, quantity="0.5", count=3)
+        ids.add(order.client_id)
+        now += 10 * MS
+    assert len(ids) == 10
+    assert all(name.startswith("a-") and len(name) == 10 for name in ids)
+
+
+def test_presigned_orders_grow_old() -> None:
+    orders = ahead(count=4, step_ms=1, window_ms=1)
+    while orders.refresh(NOW):
+        pass
+    assert orders.take(NOW - 1) is None
+    assert orders.take(NOW + 3 * MS + 1) is None  # signed up to NOW + 2 ms
+    assert orders.take(NOW + 3 * MS) is not None
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"count": 3}, "count 3"),
+        ({"count": 65}, "count 65"),
+        ({"step_ms": 0}, "step_ms 0"),
+        ({"step_ms": 20, "window_ms": 10}, "window_ms 10"),
+        ({"window_ms": float("inf")}, "window_ms inf"),
+        ({"step_ms": float("nan")}, "step_ms nan"),
+        ({"id_prefix": "abc"}, "id_prefix 'abc' and 8 digits"),
+        ({"timestamp": "quantity"}, "no other slot takes quantity"),
+        ({"timestamp": "price"}, "slot time needs a value"),
+        ({"client_id": "signature"}, "slot id needs a value"),
+        ({"values": {"quantity": "0.5"}}, "slot count needs a value"),
+        ({"values": {"quantity": "0.5", "count": 3, "price": 1}}, "no other slot takes price"),
+        ({"values": {"quantity": "0.5", "count": 3, "id": "x"}}, "no other slot takes id"),
+    ],
+)
+def test_presigned_orders_are_checked(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(LocalProtocolError, match=message):
+        ahead(**changes)
+
+
+def test_presigned_orders_with_a_bad_prefix_say_so_when_signed() -> None:
+    orders = ahead(id_prefix="&")
+    with pytest.raises(LocalProtocolError, match="slot id"):
+        orders.refresh(NOW)
+
+
+def test_presigned_orders_keep_their_values_alive() -> None:
+    slots = {"id": Slot("text", max_len=10), "time": Slot("timestamp", scale=6), "note": Slot("text", max_len=20)}
+    order = OrderTemplate("${id} ${time} ${note}", slots=slots)
+    orders = PresignedOrders(
+        order, id_prefix="a-", values={"note": "".join(["never", "interned"])}, timestamp="time", client_id="id"
+    )
+    gc.collect()
+    ["".join(["other", str(i)]) for i in range(1000)]
+    assert orders.refresh(NOW)
+    taken = orders.take(NOW)
+    assert taken is not None
+    assert taken.message.endswith(b" neverinterned")
+    for get_out in (pickle.dumps, copy.copy, copy.deepcopy):
+        with pytest.raises(TypeError, match="cannot be pickled or copied"):
+            get_out(orders)

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "engine_internal.h"
+#include "hft/text.h"
 
 #define COMMANDS_CAP 128u /* more than there are slots, and each has one question open at most */
 #define IDLE_WAIT_NS 100000000u
@@ -112,6 +113,7 @@ int hft_engine_add_rule(hft_engine *e, const hft_rule_config *config, hft_err *e
     r->order = *config->order;
     r->query = *config->query;
     r->cooldown_ns = config->cooldown_ns;
+    r->presign_window_ns = config->presign_window_ns;
     return (int)e->n_rules++;
 }
 
@@ -171,6 +173,38 @@ static int take_tables(hft_engine *e) {
     if (rc == 0) rc = take_queue(e, &e->events, e->config.event_cap, sizeof(hft_event));
     if (rc == 0) rc = take_queue(e, &e->commands, COMMANDS_CAP, sizeof(hft_engine_addresses));
     return rc;
+}
+
+/* "p", the rule in two hex digits, "-", 16 digits of this run, and the serial number: no run gives an id twice. */
+static int init_ahead(hft_engine_rule *r, uint8_t rule, const uint8_t run[8], void *memory) {
+    hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
+    char prefix[20] = "p00-";
+    if (r->quantity_slot >= 0) values[r->quantity_slot].u64 = r->quantity;
+    hft_hex_encode(prefix + 1, &rule, 1);
+    hft_hex_encode(prefix + 4, run, 8);
+    return hft_presign_init(&r->ahead, &(hft_presign_config){
+        .order = &r->order, .timestamp_slot = r->timestamp_slot, .id_slot = r->client_id_slot, .values = values,
+        .id_prefix = prefix, .id_prefix_len = sizeof prefix, .count = HFT_PRESIGN_COUNT,
+        .step_ns = HFT_PRESIGN_STEP_NS, .window_ns = r->presign_window_ns}, memory);
+}
+
+static int take_presign(hft_engine *e) {
+    uint8_t run[8];
+    for (uint32_t i = 0; i < e->n_rules; i++)
+        if (e->rules[i].presign_window_ns != 0)
+            e->presign_size += hft_presign_size(&e->rules[i].order, HFT_PRESIGN_COUNT);
+    if (e->presign_size == 0) return 0;
+    uint8_t *memory = e->presign_memory = take_touched(e, e->presign_size);
+    if (memory == NULL) return HFT_E_MEMORY;
+    if (RAND_bytes(run, sizeof run) != 1) return HFT_E_TLS_CONFIG;
+    for (uint32_t i = 0; i < e->n_rules; i++) {
+        hft_engine_rule *r = &e->rules[i];
+        if (r->presign_window_ns == 0) continue;
+        int rc = init_ahead(r, (uint8_t)i, run, memory);
+        if (rc < 0) return rc;
+        memory += hft_presign_size(&r->order, HFT_PRESIGN_COUNT);
+    }
+    return 0;
 }
 
 static int open_conn(hft_engine *e, uint32_t slot, size_t recv_cap, hft_tls_context *tls, const char *host,
@@ -241,6 +275,7 @@ int hft_engine_open(hft_engine *e, hft_err *err) {
     if (rc < 0) return hft_fail(err, rc, 0, "risk limits");
     rc = pin(e->config.cpu, err);
     if (rc == 0) rc = take_tables(e);
+    if (rc == 0) rc = take_presign(e);
     if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine tables");
     hft_clock_init(&e->clock);
     rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_wake(e) + 1, err);
@@ -337,7 +372,7 @@ static void tick(hft_engine *e) {
 
 /* How long the kernel may let us sleep: short while anything is under way that only time can end. */
 static uint64_t wait_ns(const hft_engine *e) {
-    if (e->config.spin) return 0;
+    if (e->config.spin || e->signing_ahead) return 0;
     int settled = e->inventory.open_len == 0 && e->n_pending == 0 && !e->stopping &&
                   e->stats.peers_ready_now == e->n_peers && e->stats.venues_ready_now == e->n_venues;
     return settled ? IDLE_WAIT_NS : HFT_TICK_NS;
@@ -422,6 +457,7 @@ int hft_engine_run(hft_engine *e) {
         }
         HFT_COUNT(e->stats.loops, 1);
         if (e->now_ns >= e->next_tick_ns) tick(e);
+        e->signing_ahead = (uint8_t)hft_engine_sign_ahead(e);
         if ((rc = rehearse_if_due(e)) < 0) break;
         if (!e->stopping && atomic_load_explicit(&e->stop_timeout_ns, memory_order_relaxed) != 0) begin_stop(e);
         if (e->stopping && step_stop(e)) break;
@@ -445,6 +481,9 @@ void hft_engine_release(hft_engine *e) {
     }
     e->opened = 0;
     e->latency = NULL;
+    if (e->presign_memory != NULL) hft_wipe(e->presign_memory, e->presign_size);
+    e->presign_memory = NULL;
+    e->presign_size = 0;
     while (e->n_blocks != 0) {
         free(e->blocks[--e->n_blocks].memory);
         HFT_COUNT(e->stats.memory_now, -(int64_t)e->blocks[e->n_blocks].size);

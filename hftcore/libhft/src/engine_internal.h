@@ -17,6 +17,7 @@
 #include "hft/engine.h"
 #include "hft/inventory.h"
 #include "hft/peer.h"
+#include "hft/presign.h"
 #include "hft/spsc.h"
 #include "hft/wsclient.h"
 
@@ -40,6 +41,8 @@
 #define HFT_LEAVE_NS 2000000000u   /* a closing handshake may take this long */
 #define HFT_REHEARSAL_NS 1000000u  /* the hot path is rehearsed at most this often */
 #define HFT_REHEARSED_RULES 4      /* at a time, in turn */
+#define HFT_PRESIGN_COUNT 32       /* orders signed ahead for each rule that wants it: they reach further than ... */
+#define HFT_PRESIGN_STEP_NS 10000000u /* ... the longest sleep */
 #define HFT_BLOCKS_MAX (HFT_ENGINE_PEERS_MAX * 2 + HFT_ENGINE_VENUES_MAX * 5 + 16)
 #define HFT_STRING_MAX 1024
 
@@ -92,6 +95,8 @@ typedef struct {
     uint32_t n_labels;
     hft_order_template order, query;
     int query_client_id_slot, query_timestamp_slot;
+    uint64_t presign_window_ns;  /* 0: signed when it fires */
+    hft_presign ahead;
 } hft_engine_rule;
 
 typedef struct { /* an order without a final answer */
@@ -152,12 +157,15 @@ struct hft_engine {
     uint64_t wake_count;         /* read target of wake_fd */
 
     uint8_t opened, stopping, wake_in_flight;
+    uint8_t signing_ahead;       /* an order was signed ahead in this turn: the next one may be missing too */
     uint8_t rehearsal_due;       /* transactions were asked for: one of them may be an order soon */
     uint32_t next_rehearsed;
     uint64_t stop_deadline_ns, next_tick_ns, next_inventory_ns, next_resync_ns, next_rehearsal_ns;
     uint32_t announced_max;      /* per peer: all peers together can fill half of the inventory at most */
     uint64_t random_state;       /* for jitter only */
     uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */
+    uint8_t *presign_memory;     /* NULL: no rule is signed ahead */
+    size_t presign_size;
     struct { void *memory; size_t size; } blocks[HFT_BLOCKS_MAX]; /* memory taken, to be given back */
     uint32_t n_blocks;
 };
@@ -200,17 +208,19 @@ void hft_inventory_tick(hft_engine *e);
 /* engine_tx.c */
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message);
 void hft_engine_rehearse(hft_engine *e);
+/* Signs one order ahead where one is missing. Returns 1 if it did. */
+int hft_engine_sign_ahead(hft_engine *e);
 
 /* engine_venue.c */
 void hft_venue_on_up(hft_engine *e, uint32_t venue);
 void hft_venue_on_data(hft_engine *e, uint32_t venue);
 void hft_venue_tick(hft_engine *e, uint32_t venue);
 void hft_venue_on_down(hft_engine *e, uint32_t venue);
-/* Fills, signs and frames a message; returns the frame, in the session's space, or NULL and why in *rc. */
-const uint8_t *hft_venue_frame(hft_wsclient *session, const hft_order_template *t, const hft_order_value *values,
-                               size_t *frame_len, int *rc);
+/* Fills, signs and frames a message; the frame stands in the session's space until the next one. */
+int hft_venue_frame(hft_wsclient *session, const uint8_t **frame, size_t *frame_len, hft_order_template *t,
+                    const hft_order_value *values);
 /* Fills a template that needs at most a client id and a timestamp, and sends it. */
-int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
+int hft_venue_send(hft_engine *e, uint32_t venue, hft_order_template *t, int client_id_slot, int timestamp_slot,
                    const char *client_id, size_t client_id_len);
 /* The venue's clock at a tick stamp. */
 uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue, uint64_t tick);

@@ -254,7 +254,7 @@ void hft_orders_on_venue_down(hft_engine *e, uint32_t venue) {
 }
 
 static void query(hft_engine *e, hft_pending *p) {
-    const hft_engine_rule *rule = &e->rules[p->rule];
+    hft_engine_rule *rule = &e->rules[p->rule];
     if (p->queries_out == HFT_QUERIES_MAX) { /* what answers nothing is no connection */
         hft_conn_close(&e->venues[p->venue].session.conn, HFT_E_TIMEOUT, "questions about an order go unanswered");
         return;

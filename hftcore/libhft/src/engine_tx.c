@@ -17,6 +17,8 @@ typedef struct {
     uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
 } transaction;
 
+typedef struct { size_t len; char text[HFT_CLIENT_ID_MAX]; } client_id;
+
 static void stamp(const hft_engine *e, transaction *t, int stage_done) {
     t->ticks[stage_done + 1] = hft_ticks(&e->clock);
 }
@@ -121,14 +123,14 @@ static const hft_deposit *deposit_for(const hft_engine *e, const hft_engine_rule
 }
 
 /* "h", the rule in two hex digits, "-", and the first 24 digits of the txid: the same signal gives the same id. */
-static size_t put_client_id(char *out, uint32_t rule, const uint8_t txid[32]) {
+static void put_client_id(client_id *id, uint32_t rule, const uint8_t txid[32]) {
     uint8_t display[12], index = (uint8_t)rule;
     for (int i = 0; i < 12; i++) display[i] = txid[31 - i];
-    out[0] = 'h';
-    hft_hex_encode(out + 1, &index, 1);
-    out[3] = '-';
-    hft_hex_encode(out + 4, display, sizeof display);
-    return 28;
+    id->text[0] = 'h';
+    hft_hex_encode(id->text + 1, &index, 1);
+    id->text[3] = '-';
+    hft_hex_encode(id->text + 4, display, sizeof display);
+    id->len = 28;
 }
 
 static void fired_key(uint8_t key[32], uint32_t rule, const uint8_t txid[32]) {
@@ -152,25 +154,39 @@ static int decide(hft_engine *e, uint32_t rule_index, const uint8_t key[32]) {
 }
 
 /* The order's frame; see hft_venue_frame. now: a tick. */
-static const uint8_t *build(hft_engine *e, const hft_engine_rule *rule, uint64_t now, const char *client_id,
-                            size_t client_id_len, size_t *frame_len, int *rc) {
+static int build(hft_engine *e, hft_engine_rule *rule, uint64_t now, const client_id *id, const uint8_t **frame,
+                 size_t *frame_len) {
     hft_order_value values[HFT_ORDER_SLOTS_MAX]; /* a rule's template has no other slots: not worth zeroing */
-    values[rule->client_id_slot].text = client_id;
-    values[rule->client_id_slot].text_len = client_id_len;
+    values[rule->client_id_slot].text = id->text;
+    values[rule->client_id_slot].text_len = id->len;
     values[rule->timestamp_slot].u64 = hft_venue_time_ns(e, rule->venue, now);
     if (rule->quantity_slot >= 0) values[rule->quantity_slot].u64 = rule->quantity;
-    return hft_venue_frame(&e->venues[rule->venue].session, &rule->order, values, frame_len, rc);
+    return hft_venue_frame(&e->venues[rule->venue].session, frame, frame_len, &rule->order, values);
+}
+
+/* The frame of an order signed ahead; its client id takes the place of the signal's. Returns 1, 0 = there is none, or
+ * an error. */
+static int take_presigned(hft_engine *e, hft_engine_rule *rule, uint64_t now, client_id *id, const uint8_t **frame,
+                          size_t *frame_len) {
+    hft_presigned order;
+    if (rule->presign_window_ns == 0) return 0;
+    if (!hft_presign_take(&rule->ahead, &order, hft_venue_time_ns(e, rule->venue, now))) return 0;
+    memcpy(id->text, order.id, order.id_len);
+    id->len = order.id_len;
+    int rc = hft_wsclient_frame(&e->venues[rule->venue].session, frame, frame_len, HFT_WS_OP_TEXT, order.message,
+                                order.message_len);
+    return rc < 0 ? rc : 1;
 }
 
 /* Builds, encrypts and submits. 0 or an error: then nothing has left. */
-static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, const char *client_id,
-                 size_t client_id_len) {
+static int place(hft_engine *e, hft_engine_rule *rule, transaction *t, client_id *id) {
     hft_conn *conn = &e->venues[rule->venue].session.conn;
-    size_t frame_len = 0;
-    int rc = 0;
+    const uint8_t *frame;
+    size_t frame_len;
     uint64_t now = t->ticks[HFT_STAGE_DECIDE + 1];
-    const uint8_t *frame = build(e, rule, now, client_id, client_id_len, &frame_len, &rc);
-    if (frame == NULL) return rc;
+    int rc = take_presigned(e, rule, now, id, &frame, &frame_len);
+    if (rc == 0) rc = build(e, rule, now, id, &frame, &frame_len);
+    if (rc < 0) return rc;
     stamp(e, t, HFT_STAGE_BUILD);
     if (e->config.dry_run) {
         stamp(e, t, HFT_STAGE_ENCRYPT);
@@ -191,20 +207,29 @@ static int place(hft_engine *e, const hft_engine_rule *rule, transaction *t, con
     return 0;
 }
 
+int hft_engine_sign_ahead(hft_engine *e) {
+    for (uint32_t i = 0; i < e->n_rules && e->presign_memory != NULL; i++) {
+        hft_engine_rule *rule = &e->rules[i];
+        if (rule->presign_window_ns == 0 || !e->venues[rule->venue].link.ready) continue;
+        uint64_t now_ns = hft_venue_time_ns(e, rule->venue, hft_ticks(&e->clock));
+        if (hft_presign_refresh(&rule->ahead, now_ns, NULL) == 1) return 1;
+    }
+    return 0;
+}
+
 /* Walks the way of an order up to the last step, without taking it: code and data that lay idle for some milliseconds
  * are out of the caches, and the first order would pay for it (tls.h has figures). */
 void hft_engine_rehearse(hft_engine *e) {
-    static const char client_id[] = "rehearsal";
+    static const client_id id = {9, "rehearsal"};
     for (uint32_t i = 0; i < e->n_rules && i < HFT_REHEARSED_RULES; i++) {
-        const hft_engine_rule *rule = &e->rules[(e->next_rehearsed++) % e->n_rules];
+        hft_engine_rule *rule = &e->rules[(e->next_rehearsed++) % e->n_rules];
         const hft_engine_venue *v = &e->venues[rule->venue];
-        size_t frame_len = 0;
-        int rc = 0;
+        const uint8_t *frame;
+        size_t frame_len;
         uint8_t hashes[2][32];
         if (!v->link.ready) continue;
         uint64_t now = hft_ticks(&e->clock);
-        const uint8_t *frame = build(e, rule, now, client_id, sizeof client_id - 1, &frame_len, &rc);
-        if (frame == NULL) continue;
+        if (build(e, rule, now, &id, &frame, &frame_len) < 0) continue;
         hft_sha256d_digest2(hashes[0], frame, frame_len / 2, hashes[1], frame, frame_len / 4);
         if (v->session.conn.use_tls) hft_tls_rehearse(v->config.tls, frame, frame_len);
     }
@@ -229,7 +254,7 @@ static void record_latency(hft_engine *e, const transaction *t, hft_event *event
 }
 
 static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit,
-                         const char *client_id, size_t client_id_len) {
+                         const client_id *id) {
     const hft_engine_rule *rule = &e->rules[rule_index];
     hft_pending *p = hft_orders_reserve(e);
     p->state = HFT_ORDER_SENT;
@@ -239,12 +264,12 @@ static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *
     p->amount_sat = deposit->amount_sat;
     p->quantity = rule->quantity;
     memcpy(p->txid, t->txid, 32);
-    memcpy(p->client_id, client_id, client_id_len);
-    p->client_id_len = (uint8_t)client_id_len;
+    memcpy(p->client_id, id->text, id->len);
+    p->client_id_len = (uint8_t)id->len;
 }
 
 static void report_order(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit, int code,
-                         const char *client_id, size_t client_id_len) {
+                         const client_id *id) {
     hft_event *event = hft_events_begin(e, HFT_EVENT_ORDER, code != 0);
     if (code == 0) record_latency(e, t, event);
     if (event == NULL) return;
@@ -255,29 +280,29 @@ static void report_order(hft_engine *e, uint32_t rule_index, const transaction *
     event->amount_sat = deposit->amount_sat;
     event->quantity = e->rules[rule_index].quantity;
     memcpy(event->txid, t->txid, 32);
-    memcpy(event->client_id, client_id, client_id_len);
-    event->client_id_len = (uint8_t)client_id_len;
+    memcpy(event->client_id, id->text, id->len);
+    event->client_id_len = (uint8_t)id->len;
     hft_events_end(e);
 }
 
 static void try_rule(hft_engine *e, uint32_t rule_index, transaction *t) {
     const hft_deposit *deposit = deposit_for(e, &e->rules[rule_index]);
     if (deposit == NULL) return;
-    char client_id[HFT_CLIENT_ID_MAX];
-    size_t client_id_len = put_client_id(client_id, rule_index, t->txid);
+    client_id id;
+    put_client_id(&id, rule_index, t->txid);
     uint8_t key[32];
     fired_key(key, rule_index, t->txid);
     int rc = decide(e, rule_index, key);
     stamp(e, t, HFT_STAGE_DECIDE);
     if (rc == 0) {
-        rc = place(e, &e->rules[rule_index], t, client_id, client_id_len);
+        rc = place(e, &e->rules[rule_index], t, &id);
         (void)hft_inventory_add(&e->fired, key); /* even if nothing left: one signal, one try */
     }
-    if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, deposit, client_id, client_id_len);
+    if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, deposit, &id);
     if (rc < 0) HFT_COUNT(e->stats.orders_refused, 1);
     else if (e->config.dry_run) HFT_COUNT(e->stats.orders_dry_run, 1);
     else HFT_COUNT(e->stats.orders_sent, 1);
-    report_order(e, rule_index, t, deposit, rc, client_id, client_id_len);
+    report_order(e, rule_index, t, deposit, rc, &id);
 }
 
 /* ---- reports that can wait ---- */

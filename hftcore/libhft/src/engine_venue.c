@@ -8,19 +8,14 @@ uint64_t hft_venue_time_ns(const hft_engine *e, uint32_t venue, uint64_t tick) {
     return hft_ticks_wall_ns(&e->clock, tick) + (uint64_t)e->venues[venue].clock_offset_ns;
 }
 
-const uint8_t *hft_venue_frame(hft_wsclient *session, const hft_order_template *t, const hft_order_value *values,
-                               size_t *frame_len, int *rc) {
-    *rc = HFT_E_CONN_SEND_FULL;
-    uint8_t *payload = hft_wsclient_begin(session, t->message_max);
-    if (payload == NULL) return NULL;
-    *rc = hft_order_fill(t, payload, t->message_max, values, NULL);
-    if (*rc < 0) return NULL;
-    const uint8_t *frame = hft_wsclient_frame(session, HFT_WS_OP_TEXT, payload, (size_t)*rc, frame_len);
-    *rc = frame == NULL ? HFT_E_TLS_CONFIG : 0;
-    return frame;
+int hft_venue_frame(hft_wsclient *session, const uint8_t **frame, size_t *frame_len, hft_order_template *t,
+                    const hft_order_value *values) {
+    int rc = hft_order_fill(t, values, NULL);
+    if (rc < 0) return rc;
+    return hft_wsclient_frame(session, frame, frame_len, HFT_WS_OP_TEXT, t->message.image, (size_t)rc);
 }
 
-int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, int client_id_slot, int timestamp_slot,
+int hft_venue_send(hft_engine *e, uint32_t venue, hft_order_template *t, int client_id_slot, int timestamp_slot,
                    const char *client_id, size_t client_id_len) {
     hft_wsclient *session = &e->venues[venue].session;
     hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
@@ -29,13 +24,13 @@ int hft_venue_send(hft_engine *e, uint32_t venue, const hft_order_template *t, i
         values[client_id_slot].text_len = client_id_len;
     }
     if (timestamp_slot >= 0) values[timestamp_slot].u64 = hft_venue_time_ns(e, venue, hft_ticks(&e->clock));
-    size_t frame_len = 0;
-    int rc = 0;
-    const uint8_t *frame = hft_venue_frame(session, t, values, &frame_len, &rc);
-    return frame == NULL ? rc : hft_wsclient_send(session, frame, frame_len);
+    const uint8_t *frame;
+    size_t frame_len;
+    int rc = hft_venue_frame(session, &frame, &frame_len, t, values);
+    return rc < 0 ? rc : hft_wsclient_send(session, frame, frame_len);
 }
 
-static void send_or_close(hft_engine *e, uint32_t venue, const hft_order_template *t) {
+static void send_or_close(hft_engine *e, uint32_t venue, hft_order_template *t) {
     int rc = hft_venue_send(e, venue, t, -1, hft_order_find_slot(t, "timestamp", 9), NULL, 0);
     if (rc < 0) hft_conn_close(&e->venues[venue].session.conn, rc, "request");
 }

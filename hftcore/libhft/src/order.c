@@ -9,23 +9,13 @@
 #define BASE64_LEN 44
 #define TIMESTAMP_SCALE_MAX 9 /* whole seconds */
 
-static const uint64_t power_of_ten[TIMESTAMP_SCALE_MAX + 1] = {
-    1, 10, 100, 1000, 10000, 100000, 1000000, 10000000, 100000000, 1000000000,
-};
-
-/* 1 for the characters that need no escape anywhere: A-Z a-z 0-9 _ . - */
-static const uint8_t plain[256] = {
-    ['-'] = 1, ['.'] = 1, ['_'] = 1,
-    ['0'] = 1, ['1'] = 1, ['2'] = 1, ['3'] = 1, ['4'] = 1, ['5'] = 1, ['6'] = 1, ['7'] = 1, ['8'] = 1, ['9'] = 1,
-    ['A'] = 1, ['B'] = 1, ['C'] = 1, ['D'] = 1, ['E'] = 1, ['F'] = 1, ['G'] = 1, ['H'] = 1, ['I'] = 1, ['J'] = 1,
-    ['K'] = 1, ['L'] = 1, ['M'] = 1, ['N'] = 1, ['O'] = 1, ['P'] = 1, ['Q'] = 1, ['R'] = 1, ['S'] = 1, ['T'] = 1,
-    ['U'] = 1, ['V'] = 1, ['W'] = 1, ['X'] = 1, ['Y'] = 1, ['Z'] = 1,
-    ['a'] = 1, ['b'] = 1, ['c'] = 1, ['d'] = 1, ['e'] = 1, ['f'] = 1, ['g'] = 1, ['h'] = 1, ['i'] = 1, ['j'] = 1,
-    ['k'] = 1, ['l'] = 1, ['m'] = 1, ['n'] = 1, ['o'] = 1, ['p'] = 1, ['q'] = 1, ['r'] = 1, ['s'] = 1, ['t'] = 1,
-    ['u'] = 1, ['v'] = 1, ['w'] = 1, ['x'] = 1, ['y'] = 1, ['z'] = 1,
-};
+const hft_order_charset hft_order_plain = {{
+    0xa8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf0, 0x50, 0x50, 0x54, 0x54, 0x70,
+}};
 
 static int is_signature(unsigned kind) { return kind == HFT_SLOT_SIGNATURE_HEX || kind == HFT_SLOT_SIGNATURE_BASE64; }
+static int is_decimal(unsigned kind) { return kind == HFT_SLOT_DECIMAL || kind == HFT_SLOT_DECIMAL_TRIMMED; }
+static int is_time(unsigned kind) { return kind == HFT_SLOT_TIMESTAMP || kind == HFT_SLOT_RFC3339; }
 
 /* ---- building ---- */
 
@@ -44,30 +34,51 @@ int hft_order_find_slot(const hft_order_template *t, const char *name, size_t na
     return HFT_E_ORDER_SLOT;
 }
 
-static int slot_kind_valid(hft_order_slot_kind kind, unsigned scale, unsigned max_len) {
-    switch (kind) {
-    case HFT_SLOT_DECIMAL: return scale <= HFT_SCALE_MAX && max_len == 0;
-    case HFT_SLOT_TIMESTAMP: return scale <= TIMESTAMP_SCALE_MAX && max_len == 0;
-    case HFT_SLOT_TEXT: return scale == 0 && max_len >= 1 && max_len <= HFT_ORDER_TEXT_MAX;
-    case HFT_SLOT_UINT:
-    case HFT_SLOT_SIGNATURE_HEX:
-    case HFT_SLOT_SIGNATURE_BASE64: return scale == 0 && max_len == 0;
+/* 1 if the set is not empty and no character of it could end a JSON string or needs an escape there. */
+static int charset_valid(const hft_order_charset *set) {
+    int any = 0;
+    for (unsigned c = 0; c < 128; c++) {
+        if (!hft_order_allows(set, (uint8_t)c)) continue;
+        if (c < ' ' || c == 0x7f || c == '"' || c == '\\') return 0;
+        any = 1;
     }
-    return 0;
+    return any;
 }
 
-int hft_order_add_slot(hft_order_template *t, const char *name, hft_order_slot_kind kind, unsigned scale,
-                       unsigned max_len) {
-    size_t name_len = name_size(name);
+static int slot_valid(const hft_order_slot *slot) {
+    if (slot->kind == HFT_SLOT_TEXT)
+        return slot->scale == 0 && slot->max_len >= 1 && slot->max_len <= HFT_ORDER_TEXT_MAX &&
+               charset_valid(&slot->allowed);
+    if (slot->max_len != 0) return 0;
+    switch (slot->kind) {
+    case HFT_SLOT_DECIMAL:
+    case HFT_SLOT_DECIMAL_TRIMMED: return slot->scale <= HFT_SCALE_MAX;
+    case HFT_SLOT_TIMESTAMP: return slot->scale <= TIMESTAMP_SCALE_MAX;
+    case HFT_SLOT_RFC3339: return slot->scale <= TIMESTAMP_SCALE_MAX;
+    case HFT_SLOT_UINT:
+    case HFT_SLOT_SIGNATURE_HEX:
+    case HFT_SLOT_SIGNATURE_BASE64: return slot->scale == 0;
+    default: return 0;
+    }
+}
+
+/* 1 if the slot can take the value of the other. */
+static int echo_valid(const hft_order_slot *slot, const hft_order_slot *other) {
+    if (is_decimal(slot->kind)) return is_decimal(other->kind) && slot->scale == other->scale;
+    if (is_time(slot->kind)) return is_time(other->kind);
+    return slot->kind == other->kind && !is_signature(slot->kind);
+}
+
+int hft_order_add_slot(hft_order_template *t, const hft_order_slot *slot) {
+    size_t name_len = name_size(slot->name);
     if (t->sealed) return HFT_E_STATE;
-    if (t->n_slots == HFT_ORDER_SLOTS_MAX || !slot_kind_valid(kind, scale, max_len)) return HFT_E_ORDER_TEMPLATE;
-    if (name_len == 0 || name_len > HFT_ORDER_NAME_MAX || hft_order_find_slot(t, name, name_len) >= 0)
+    if (t->n_slots == HFT_ORDER_SLOTS_MAX || !slot_valid(slot)) return HFT_E_ORDER_TEMPLATE;
+    if (name_len == 0 || name_len > HFT_ORDER_NAME_MAX || hft_order_find_slot(t, slot->name, name_len) >= 0)
         return HFT_E_ORDER_SLOT;
-    hft_order_slot *slot = &t->slots[t->n_slots];
-    memcpy(slot->name, name, name_len + 1);
-    slot->kind = (uint8_t)kind;
-    slot->scale = (uint8_t)scale;
-    slot->max_len = (uint8_t)max_len;
+    if (slot->of > t->n_slots) return HFT_E_ORDER_SLOT;
+    if (slot->of < t->n_slots && (t->slots[slot->of].of != slot->of || !echo_valid(slot, &t->slots[slot->of])))
+        return HFT_E_ORDER_TEMPLATE;
+    t->slots[t->n_slots] = *slot;
     return (int)t->n_slots++;
 }
 
@@ -89,6 +100,7 @@ int hft_order_put_slot(hft_order_template *t, hft_order_text *text, int slot) {
         /* One signature, and never in the text that it signs. */
         if (text != &t->message || t->has_signature) return HFT_E_ORDER_TEMPLATE;
         t->has_signature = 1;
+        t->signature_kind = t->slots[slot].kind;
     }
     text->parts[text->n_parts++] = (hft_order_part){0, 0, (uint8_t)slot};
     return HFT_OK;
@@ -96,8 +108,10 @@ int hft_order_put_slot(hft_order_template *t, hft_order_text *text, int slot) {
 
 static size_t slot_max(const hft_order_slot *slot) {
     switch (slot->kind) {
-    case HFT_SLOT_DECIMAL: return HFT_U64_DIGITS_MAX + (slot->scale != 0);
+    case HFT_SLOT_DECIMAL:
+    case HFT_SLOT_DECIMAL_TRIMMED: return HFT_U64_DIGITS_MAX + (slot->scale != 0);
     case HFT_SLOT_TIMESTAMP: return HFT_U64_DIGITS_MAX - (size_t)slot->scale;
+    case HFT_SLOT_RFC3339: return sizeof "2021-02-21T06:16:16Z" - 1 + (slot->scale == 9 ? 0 : 10u - slot->scale);
     case HFT_SLOT_TEXT: return slot->max_len;
     case HFT_SLOT_SIGNATURE_HEX: return HEX_LEN;
     case HFT_SLOT_SIGNATURE_BASE64: return BASE64_LEN;
@@ -105,133 +119,168 @@ static size_t slot_max(const hft_order_slot *slot) {
     }
 }
 
-static size_t text_max(const hft_order_template *t, const hft_order_text *text, uint32_t *used_slots) {
+static size_t text_max(const hft_order_template *t, const hft_order_text *text) {
     size_t max = text->literal_len;
-    for (uint32_t i = 0; i < text->n_parts; i++) {
-        if (text->parts[i].slot == LITERAL) continue;
-        max += slot_max(&t->slots[text->parts[i].slot]);
-        *used_slots |= 1u << text->parts[i].slot;
-    }
+    for (uint32_t i = 0; i < text->n_parts; i++)
+        if (text->parts[i].slot != LITERAL) max += slot_max(&t->slots[text->parts[i].slot]);
     return max;
 }
 
+static uint32_t slots_used(const hft_order_text *text) {
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < text->n_parts; i++)
+        if (text->parts[i].slot != LITERAL) used |= 1u << text->parts[i].slot;
+    return used;
+}
+
 int hft_order_seal(hft_order_template *t, const void *secret, size_t secret_len) {
-    uint32_t used_slots = 0;
     const hft_order_text *text = &t->signed_text;
     int is_signed = text->n_parts != 0;
     if (t->sealed) return HFT_E_STATE;
-    t->message_max = text_max(t, &t->message, &used_slots);
-    t->signed_max = text_max(t, text, &used_slots);
-    if (used_slots != (1u << t->n_slots) - 1) return HFT_E_ORDER_SLOT;
+    if ((slots_used(&t->message) | slots_used(text)) != (1u << t->n_slots) - 1) return HFT_E_ORDER_SLOT;
     if (t->message.n_parts == 0 || is_signed != t->has_signature || is_signed != (secret_len != 0))
         return HFT_E_ORDER_TEMPLATE;
     if (is_signed) {
         size_t first_len = text->parts[0].slot == LITERAL ? text->parts[0].len : 0;
         hft_hmac_key_init(&t->key, secret, secret_len);
         hft_hmac_prefix_init(&t->prefix, &t->key, text->literal, first_len);
-        t->prefix_skip = (uint32_t)t->prefix.len;
     }
+    t->message_max = text_max(t, &t->message);
     t->sealed = 1;
     return HFT_OK;
 }
 
-void hft_order_wipe(hft_order_template *t) {
-    hft_wipe(&t->key, sizeof t->key);
-    hft_wipe(&t->prefix, sizeof t->prefix);
-    t->sealed = 0;
+void hft_order_wipe(hft_order_template *t) { hft_wipe(t, sizeof *t); }
+
+/* ---- formatting values ---- */
+
+static size_t format_number(char *out, const hft_order_slot *slot, uint64_t value) {
+    switch (slot->kind) {
+    case HFT_SLOT_DECIMAL: return hft_decimal_put(out, value, slot->scale, 0);
+    case HFT_SLOT_DECIMAL_TRIMMED: return hft_decimal_put(out, value, slot->scale, 1);
+    case HFT_SLOT_TIMESTAMP: return hft_timestamp_put(NULL, out, value, slot->scale);
+    case HFT_SLOT_RFC3339: return hft_rfc3339_put(out, value, 9u - slot->scale);
+    default: return hft_u64_put(out, value);
+    }
 }
 
-/* ---- filling ---- */
-
-typedef struct { uint8_t len; char text[HFT_ORDER_TEXT_MAX]; } formatted;
-
-/* A slot's text is made once, however often it occurs. */
-static int format_slot(formatted *out, const hft_order_slot *slot, const hft_order_value *value) {
-    switch (slot->kind) {
-    case HFT_SLOT_UINT: out->len = (uint8_t)hft_u64_put(out->text, value->u64); return HFT_OK;
-    case HFT_SLOT_DECIMAL: out->len = (uint8_t)hft_decimal_put(out->text, value->u64, slot->scale, 0); return HFT_OK;
-    case HFT_SLOT_TIMESTAMP:
-        out->len = (uint8_t)hft_u64_put(out->text, value->u64 / power_of_ten[slot->scale]);
-        return HFT_OK;
-    case HFT_SLOT_TEXT: break;
-    default: out->len = 0; return HFT_OK; /* a signature: known only when the rest is */
-    }
+static int format_text(hft_order_formatted *out, const hft_order_slot *slot, const hft_order_value *value) {
     if (value->text_len == 0) return HFT_E_ORDER_SLOT;
     if (value->text_len > slot->max_len) return HFT_E_ORDER_VALUE;
-    unsigned all_plain = 1;
+    int allowed = 1;
     for (size_t i = 0; i < value->text_len; i++) {
         out->text[i] = value->text[i];
-        all_plain &= plain[(uint8_t)value->text[i]];
+        allowed &= hft_order_allows(&slot->allowed, (uint8_t)value->text[i]);
     }
-    out->len = (uint8_t)value->text_len;
-    return all_plain ? HFT_OK : HFT_E_ORDER_CHARSET;
+    return allowed ? (int)value->text_len : HFT_E_ORDER_CHARSET;
 }
 
-static int format_slots(formatted *out, const hft_order_template *t, const hft_order_value *values, int *bad_slot) {
+typedef struct { uint32_t changed; int moved; } difference; /* changed: a bit for each slot; moved: a length differs */
+
+/* Brings what is kept of the values up to date. On an error some of it is, and the images no longer show it. */
+static int format_slots(hft_order_template *t, difference *since, const hft_order_value *values, int *bad_slot) {
     for (uint32_t i = 0; i < t->n_slots; i++) {
-        int rc = format_slot(&out[i], &t->slots[i], &values[i]);
-        if (rc == HFT_OK) continue;
-        if (bad_slot != NULL) *bad_slot = (int)i;
-        return rc;
+        const hft_order_slot *slot = &t->slots[i];
+        const hft_order_value *value = &values[slot->of];
+        hft_order_formatted *formatted = &t->formatted[i];
+        int len;
+        if (is_signature(slot->kind)) continue;
+        if (slot->kind != HFT_SLOT_TEXT) {
+            if (t->laid_out && value->u64 == t->last[i]) continue;
+            t->last[i] = value->u64;
+            len = (int)format_number(formatted->text, slot, value->u64);
+        } else if ((len = format_text(formatted, slot, value)) < 0) {
+            t->laid_out = 0;
+            if (bad_slot != NULL) *bad_slot = (int)slot->of;
+            return len;
+        }
+        since->moved |= len != formatted->len;
+        since->changed |= 1u << i;
+        formatted->len = (uint8_t)len;
     }
     return HFT_OK;
 }
 
-/* Copies in steps of fixed size, which is faster than memcpy for a few bytes of unknown number; both sides have the
- * room (the caller's out has not always: see `end`). */
-static inline char *copy(char *out, const char *end, const char *from, size_t len) {
-    if ((size_t)(end - out) < len + HFT_ORDER_COPY_STEP) {
-        memcpy(out, from, len);
-        return out + len;
+/* ---- writing them into the images ---- */
+
+/* Exactly len bytes, in overlapping pieces of fixed size; from is readable for 16. */
+static inline void copy_exactly(char *out, const char *from, size_t len) {
+    if (len >= 16) {
+        for (size_t i = 0; i + 16 < len; i += 16) memcpy(out + i, from + i, 16);
+        memcpy(out + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(out, from, 8);
+        memcpy(out + len - 8, from + len - 8, 8);
+    } else {
+        for (size_t i = 0; i < len; i++) out[i] = from[i];
     }
-    for (size_t i = 0; i < len; i += HFT_ORDER_COPY_STEP) memcpy(out + i, from + i, HFT_ORDER_COPY_STEP);
-    return out + len;
 }
 
-/* Writes the text without its first `skip` bytes, which lie within its first literal. */
-static char *assemble(char *out, const char *end, const hft_order_text *text, size_t skip, const formatted *slots) {
+static void patch(hft_order_text *text, const hft_order_formatted *formatted, uint32_t changed) {
+    for (uint32_t i = 0; i < text->n_fields; i++) {
+        const hft_order_field *field = &text->fields[i];
+        if ((changed >> field->slot & 1) == 0) continue;
+        copy_exactly(text->image + field->offset, formatted[field->slot].text, formatted[field->slot].len);
+    }
+}
+
+/* Writes the whole text anew, and notes where each value stands. Copies whole steps: the image has the room. */
+static void lay_out_text(hft_order_template *t, hft_order_text *text) {
+    uint32_t len = 0;
+    text->n_fields = 0;
     for (uint32_t i = 0; i < text->n_parts; i++) {
         const hft_order_part *part = &text->parts[i];
-        if (part->slot == LITERAL) out = copy(out, end, text->literal + part->offset + skip, part->len - skip);
-        else out = copy(out, end, slots[part->slot].text, slots[part->slot].len);
-        skip = 0;
-    }
-    return out;
-}
-
-static void sign(formatted *slots, const hft_order_template *t) {
-    char tail[HFT_ORDER_FILL_MAX + HFT_ORDER_COPY_STEP];
-    uint8_t mac[32];
-    char *end = assemble(tail, tail + sizeof tail, &t->signed_text, t->prefix_skip, slots);
-    hft_hmac_digest_tail(mac, &t->key, &t->prefix, tail, (size_t)(end - tail));
-    for (uint32_t i = 0; i < t->n_slots; i++) {
-        if (t->slots[i].kind == HFT_SLOT_SIGNATURE_HEX) {
-            hft_hex_encode(slots[i].text, mac, sizeof mac);
-            slots[i].len = HEX_LEN;
-        } else if (t->slots[i].kind == HFT_SLOT_SIGNATURE_BASE64) {
-            slots[i].len = (uint8_t)hft_base64_encode(slots[i].text, mac, sizeof mac);
+        const char *from = text->literal + part->offset;
+        size_t part_len = part->len;
+        if (part->slot != LITERAL && is_signature(t->slots[part->slot].kind)) {
+            t->signature_offset = (uint16_t)len;
+            len += t->signature_kind == HFT_SLOT_SIGNATURE_HEX ? HEX_LEN : BASE64_LEN;
+            continue;
         }
+        if (part->slot != LITERAL) {
+            from = t->formatted[part->slot].text;
+            part_len = t->formatted[part->slot].len;
+            text->fields[text->n_fields++] = (hft_order_field){(uint16_t)len, part->slot};
+        }
+        for (size_t j = 0; j < part_len; j += HFT_ORDER_COPY_STEP)
+            memcpy(text->image + len + j, from + j, HFT_ORDER_COPY_STEP);
+        len += (uint32_t)part_len;
     }
+    text->len = len;
 }
 
-int hft_order_fill(const hft_order_template *t, void *out, size_t cap, const hft_order_value *values, int *bad_slot) {
-    formatted slots[HFT_ORDER_SLOTS_MAX];
-    if (!t->sealed) return HFT_E_STATE;
-    if (cap < t->message_max) return HFT_E_CAPACITY;
-    int rc = format_slots(slots, t, values, bad_slot);
-    if (rc < 0) return rc;
-    if (t->has_signature) sign(slots, t);
-    char *end = assemble(out, (char *)out + cap, &t->message, 0, slots);
-    return (int)(end - (char *)out);
+/* What the prefix has not hashed, and the padding. */
+static uint8_t *signed_tail(hft_order_template *t) { return (uint8_t *)t->signed_text.image + t->prefix.len; }
+
+static void lay_out(hft_order_template *t) {
+    lay_out_text(t, &t->message);
+    lay_out_text(t, &t->signed_text);
+    if (t->has_signature) {
+        size_t tail_len = t->signed_text.len - t->prefix.len;
+        t->n_signed_blocks = (uint32_t)hft_hmac_pad(signed_tail(t), tail_len, &t->prefix);
+    }
+    t->laid_out = 1;
 }
 
-int hft_order_fill_signed_text(const hft_order_template *t, void *out, size_t cap, const hft_order_value *values,
-                               int *bad_slot) {
-    formatted slots[HFT_ORDER_SLOTS_MAX];
+static void sign(hft_order_template *t) {
+    uint8_t mac[32];
+    hft_hmac_digest_padded(mac, &t->key, &t->prefix, signed_tail(t), t->n_signed_blocks);
+    char *out = t->message.image + t->signature_offset;
+    if (t->signature_kind == HFT_SLOT_SIGNATURE_HEX) hft_hex_encode(out, mac, sizeof mac);
+    else (void)hft_base64_encode(out, mac, sizeof mac);
+}
+
+int hft_order_fill(hft_order_template *t, const hft_order_value *values, int *bad_slot) {
+    difference since = {0, !t->laid_out};
     if (!t->sealed) return HFT_E_STATE;
-    if (cap < t->signed_max) return HFT_E_CAPACITY;
-    int rc = format_slots(slots, t, values, bad_slot);
+    int rc = format_slots(t, &since, values, bad_slot);
     if (rc < 0) return rc;
-    char *end = assemble(out, (char *)out + cap, &t->signed_text, 0, slots);
-    return (int)(end - (char *)out);
+    if (since.moved) {
+        lay_out(t);
+    } else {
+        patch(&t->message, t->formatted, since.changed);
+        patch(&t->signed_text, t->formatted, since.changed);
+    }
+    if (t->has_signature) sign(t);
+    return (int)t->message.len;
 }

@@ -149,24 +149,18 @@ int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_
 
 /* ---- sending ---- */
 
-uint8_t *hft_wsclient_begin(hft_wsclient *ws, size_t max_len) {
-    if (ws->state != HFT_WSCLIENT_OPEN) return NULL;
-    uint8_t *space = hft_conn_space(&ws->conn, max_len + HFT_WS_HEADER_MAX);
-    return space == NULL ? NULL : space + HFT_WSCLIENT_HEADROOM;
-}
-
-uint8_t *hft_wsclient_frame(hft_wsclient *ws, hft_ws_op op, uint8_t *payload, size_t len, size_t *frame_len) {
+int hft_wsclient_frame(hft_wsclient *ws, const uint8_t **frame, size_t *frame_len, hft_ws_op op, const void *payload,
+                       size_t len) {
+    uint8_t *space = ws->state == HFT_WSCLIENT_OPEN ? hft_conn_space(&ws->conn, len + HFT_WS_HEADER_MAX) : NULL;
+    if (space == NULL) return HFT_E_CONN_SEND_FULL;
     if (ws->masks_pos + 4 > HFT_WSCLIENT_MASKS) hft_wsclient_refill(ws);
-    if (ws->masks_pos + 4 > HFT_WSCLIENT_MASKS) return NULL;
-    const uint8_t *mask = ws->masks + ws->masks_pos;
+    if (ws->masks_pos + 4 > HFT_WSCLIENT_MASKS) return HFT_E_TLS_CONFIG;
+    int rc = hft_ws_build_frame(space, len + HFT_WS_HEADER_MAX, op, payload, len, ws->masks + ws->masks_pos);
+    if (rc < 0) return rc;
     ws->masks_pos += 4;
-    uint8_t *frame = payload - HFT_WSCLIENT_HEADROOM;
-    size_t header_len = hft_ws_header_size(len, 1);
-    if (header_len != HFT_WSCLIENT_HEADROOM) memmove(frame + header_len, payload, len);
-    (void)hft_ws_put_header(frame, op, len, mask);
-    hft_ws_mask(frame + header_len, len, mask);
-    *frame_len = header_len + len;
-    return frame;
+    *frame = space;
+    *frame_len = (size_t)rc;
+    return HFT_OK;
 }
 
 int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) {
@@ -175,13 +169,10 @@ int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) 
 }
 
 int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
-    uint8_t *space = hft_wsclient_begin(ws, len);
-    if (space == NULL) return HFT_E_CONN_SEND_FULL;
-    if (len != 0) memcpy(space, payload, len);
+    const uint8_t *frame;
     size_t frame_len;
-    const uint8_t *frame = hft_wsclient_frame(ws, op, space, len, &frame_len);
-    if (frame == NULL) return HFT_E_TLS_CONFIG;
-    return hft_wsclient_send(ws, frame, frame_len);
+    int rc = hft_wsclient_frame(ws, &frame, &frame_len, op, payload, len);
+    return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
 }
 
 void hft_wsclient_refill(hft_wsclient *ws) {

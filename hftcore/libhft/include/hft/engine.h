@@ -88,6 +88,7 @@ typedef struct {
     uint64_t notional;                /* for the risk gate */
     uint64_t min_sat;
     uint64_t cooldown_ns;
+    uint64_t presign_window_ns;       /* 0: signed when it fires; else signed ahead, with timestamps at most this old */
     const uint8_t *labels;            /* bitmap over label numbers, copied; NULL = any */
     uint32_t n_labels;
 } hft_rule_config;

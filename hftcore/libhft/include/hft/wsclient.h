@@ -1,6 +1,6 @@
 /* A WebSocket client session (RFC 6455) on a connection: upgrade, messages, ping and pong, close.
  *
- * The owner pulls events after the connection had news, and builds frames in place to send. Pings are answered,
+ * The owner pulls events after the connection had news. Pings are answered,
  * close frames echoed and the connection closed by the session itself. */
 #ifndef HFT_WSCLIENT_H
 #define HFT_WSCLIENT_H
@@ -10,7 +10,6 @@
 #include "hft/ws.h"
 
 #define HFT_WSCLIENT_MASKS 1024 /* bytes of random mask keys kept ready */
-#define HFT_WSCLIENT_HEADROOM 8 /* header of a masked frame of 126..65535 bytes */
 
 typedef enum {
     HFT_WSCLIENT_DOWN = 0,
@@ -53,13 +52,13 @@ HFT_NODISCARD int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns);
  * (ws->conn.err says why). */
 HFT_NODISCARD int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns);
 
-/* ---- sending: begin, write the payload, frame, commit ---- */
+/* ---- sending: frame, commit ---- */
 
-/* Where to write a payload of at most max_len bytes, or NULL: not open, or no room. */
-uint8_t *hft_wsclient_begin(hft_wsclient *ws, size_t max_len);
-/* Puts the header before payload[0..len) and masks it. Returns the frame's first byte, *frame_len its
- * length; NULL if the system gives no random numbers (RFC 6455 section 10.3 wants unpredictable masks). */
-uint8_t *hft_wsclient_frame(hft_wsclient *ws, hft_ws_op op, uint8_t *payload, size_t len, size_t *frame_len);
+/* Puts a masked frame with a copy of the payload into the session's space, where it stays until the next frame; sends
+ * nothing. Errors: HFT_E_CONN_SEND_FULL (not open, or no room), HFT_E_TLS_CONFIG (the system gives no random numbers,
+ * and RFC 6455 section 10.3 wants unpredictable masks), HFT_E_WS_* as hft_ws_build_frame. */
+HFT_NODISCARD int hft_wsclient_frame(hft_wsclient *ws, const uint8_t **frame, size_t *frame_len, hft_ws_op op,
+                                     const void *payload, size_t len);
 /* Encrypts where TLS is used, queues, and starts the send: hft_conn_commit and hft_conn_flush in one. */
 HFT_NODISCARD int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len);
 /* A whole small frame: ping, pong, close. */
