@@ -186,12 +186,13 @@ cdef int parse_decimal(uint64_t *out, str name, object value, unsigned int scale
     cdef Py_ssize_t length
     cdef const char *digits
     cdef int rc
-    if isinstance(value, Decimal):
-        value = format(value, "f")
-    elif type(value) is int:
-        value = str(integer_value(name, value))
-    elif not isinstance(value, str):
-        raise TypeError(f"slot {name}: str, Decimal or int expected, not {type(value).__name__}")
+    if not isinstance(value, str):
+        if isinstance(value, Decimal):
+            value = format(value, "f")
+        elif type(value) is int:
+            value = str(integer_value(name, value))
+        else:
+            raise TypeError(f"slot {name}: str, Decimal or int expected, not {type(value).__name__}")
     digits = PyUnicode_AsUTF8AndSize(value, &length)
     rc = hft_decimal_parse(out, digits, <size_t>length, scale)
     if rc < 0:
