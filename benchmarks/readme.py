@@ -32,6 +32,9 @@ PIECES = (
     "template_fill_sign_frame",
     "sha256_py_64",
     "hmac_py_150",
+    "hmac_midstate_py_150",
+    "sha256d_many_py_80",
+    "hmac_many_py_150",
     "template_render_py",
     "template_frame_py",
 )

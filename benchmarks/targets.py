@@ -12,6 +12,7 @@ RATIOS = {
     "sha256d_many_80": {"OpenSSL SHA256_Init, Update, Final, twice": 1 / 4},
     "sha256_py_64": {"hashlib.sha256": 1 / 2, "cryptography Hash": 1 / 2},
     "hmac_py_150": {"hmac.digest": 1 / 6, "cryptography HMAC": 1 / 6},
+    "sha256d_many_py_80": {"hashlib.sha256, twice, in a list comprehension": 1 / 20},
     "template_render_py": {"the same and masked frame, pure Python": 1 / 8},
 }
 

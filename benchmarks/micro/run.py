@@ -13,7 +13,7 @@ from benchmarks import samples
 from benchmarks.micro.rows import ROWS
 
 TURNS, QUICK_TURNS = 40, 2
-ROUNDS, QUICK_ROUNDS = 5, 2
+ROUNDS, QUICK_ROUNDS = 20, 2
 
 
 def measure(options: list[str], tests: int, progress: samples.Progress) -> None:

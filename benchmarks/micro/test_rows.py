@@ -24,4 +24,5 @@ def test_row(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row,
     benchmark.group = f"{row.name}, {row.calls} calls"
     benchmark.extra_info = {"way": way}
     timer = timeit.Timer(row.ways[way], globals=row.names)
-    benchmark.pedantic(timer.timeit, args=(row.calls,), rounds=pytestconfig.getoption("rounds"), warmup_rounds=1)
+    rounds = pytestconfig.getoption("rounds")
+    benchmark.pedantic(timer.timeit, args=(row.calls,), rounds=rounds, warmup_rounds=1)
