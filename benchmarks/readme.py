@@ -30,6 +30,7 @@ PIECES = (
     "hmac_150_midstate_latency",
     "sha256d_many_80",
     "template_fill_sign_frame",
+    "template_presigned_frame",
     "sha256_py_64",
     "hmac_py_150",
     "hmac_midstate_py_150",

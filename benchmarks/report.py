@@ -51,6 +51,9 @@ BENCHMARKS = {
     "aesgcm_seal_470_latency": Benchmark(latency.run, "AES-128-GCM of a TLS record of 470 bytes; beside OpenSSL"),
     "sha256d_many_80": Benchmark(batch.run, "1,024 block headers hashed at once, by each kernel; beside OpenSSL"),
     "template_fill_sign_frame": Benchmark(order.run, "an order filled in, signed and framed; beside snprintf, OpenSSL"),
+    "template_presigned_frame": Benchmark(
+        order.run, "an order signed ahead of time taken and framed; beside the former"
+    ),
     **{name: Benchmark(micro.run, row.about) for name, row in ROWS.items()},
 }
 

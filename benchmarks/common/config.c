@@ -32,9 +32,11 @@ static void put_text(hft_order_template *t, hft_order_text *text, const char *so
 }
 
 void config_template(hft_order_template *t, const char *name) {
-    static const struct { const char *name; hft_order_slot_kind kind; unsigned scale, max_len; } slots[] = {
-        {"client_id", HFT_SLOT_TEXT, 0, 34}, {"quantity", HFT_SLOT_DECIMAL, 8, 0},
-        {"timestamp", HFT_SLOT_TIMESTAMP, 6, 0}, {"signature", HFT_SLOT_SIGNATURE_HEX, 0, 0}};
+    const hft_order_slot slots[] = {
+        {.name = "client_id", .kind = HFT_SLOT_TEXT, .max_len = 34, .allowed = hft_order_plain},
+        {.name = "quantity", .kind = HFT_SLOT_DECIMAL, .scale = 8},
+        {.name = "timestamp", .kind = HFT_SLOT_TIMESTAMP, .scale = 6},
+        {.name = "signature", .kind = HFT_SLOT_SIGNATURE_HEX}};
     char key[64], mark[64];
     snprintf(key, sizeof key, "%s.message", name);
     const char *message = config_get(key);
@@ -43,9 +45,9 @@ void config_template(hft_order_template *t, const char *name) {
     hft_order_init(t);
     for (size_t i = 0; i < sizeof slots / sizeof *slots; i++) {
         snprintf(mark, sizeof mark, "${%s}", slots[i].name);
-        if (strstr(message, mark) != NULL &&
-            hft_order_add_slot(t, slots[i].name, slots[i].kind, slots[i].scale, slots[i].max_len) < 0)
-            die("slot %s", slots[i].name);
+        hft_order_slot slot = slots[i];
+        slot.of = (uint8_t)t->n_slots; /* a value of its own */
+        if (strstr(message, mark) != NULL && hft_order_add_slot(t, &slot) < 0) die("slot %s", slot.name);
     }
     put_text(t, &t->message, message);
     put_text(t, &t->signed_text, signed_text);

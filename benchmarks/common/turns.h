@@ -4,13 +4,13 @@
 
 #include "bench.h"
 
-/* One way to do the job. prepare: before each block, not timed; may be NULL. A sample is the mean of `calls` calls, for
- * each of the `items` that one call does. */
+/* One way to do the job. A sample is the mean of `calls` calls, for each of the `items` that one call does. prepare
+ * (before each block) and provide (before each sample) are not timed; they may be NULL. */
 typedef struct {
     const char *name;
     void (*call)(void);
     unsigned calls, items;
-    void (*prepare)(void);
+    void (*prepare)(void), (*provide)(void);
 } bench_side;
 
 #define BENCH_SIDES_MAX 16
@@ -18,6 +18,7 @@ typedef struct {
 static inline void bench_block(const hft_clock *clock, const bench_side *side, size_t len, bench_samples *samples) {
     if (side->prepare != NULL) side->prepare();
     for (size_t i = 0; i < len; i++) {
+        if (side->provide != NULL) side->provide();
         uint64_t before = bench_tick(clock);
         for (unsigned call = 0; call < side->calls; call++) side->call();
         uint64_t ns = hft_ticks_to_ns(clock, bench_tick(clock) - before);

@@ -72,7 +72,7 @@ static void aesgcm_evp(void) {
         die("EVP_Encrypt");
 }
 
-#define SIDE(name, call) {name, call, CHAIN, 1, NULL}
+#define SIDE(name, call) {name, call, CHAIN, 1, NULL, NULL}
 
 static const struct { const char *name; bench_side sides[8]; } rows[] = {
     {"sha256_64_latency", {SIDE("libhft", sha256_ours), SIDE("OpenSSL EVP_MD_CTX reused", sha256_evp)}},

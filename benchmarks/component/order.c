@@ -1,12 +1,13 @@
-/* template_fill_sign_frame: a Binance LIMIT order filled in, signed and put in a masked WebSocket frame.
+/* A Binance LIMIT order filled in, signed and put in a masked WebSocket frame: when it is needed, or signed ahead.
  *
  *   order CPU FOLDER BLOCKS CONFIG
  *
- * Each order has another client id, time and mask. The id depends on the frame before, so a figure is latency. Beside
- * it what a C program does without a library for it: snprintf, OpenSSL's HMAC with its context reused, hex, the mask
- * byte by byte. The last frame is left in FOLDER/frame, for others to check. CONFIG: see common/config.h. */
+ * Each order has another client id, time and mask. They depend on the frame before, so a figure is latency. Beside ours
+ * what a C program does without a library for it: snprintf, OpenSSL's HMAC with its context reused, hex, the mask byte
+ * by byte. The last frame of each is left in FOLDER/<index>.frame, for others to check. CONFIG: see common/config.h. */
 #include "config.h"
 #include "hft/cpu.h"
+#include "hft/presign.h"
 #include "hft/ws.h"
 #include "openssl.h"
 #include "play.h"
@@ -35,14 +36,53 @@ static const char *next_id(void) {
     return id;
 }
 
-static void ours(void) {
-    const hft_order_value values[] = {{.text = next_id(), .text_len = ID_LEN}, {.u64 = QUANTITY}, {.u64 = now_ns}, {0}};
-    int len = hft_order_fill(&order, frame + HEADER, sizeof frame - HEADER, values, NULL);
-    if (len < 0) die("hft_order_fill: %d", len);
-    (void)hft_ws_put_header(frame, HFT_WS_OP_TEXT, (size_t)len, masks[number % IDS]);
-    hft_ws_mask(frame + HEADER, (size_t)len, masks[number % IDS]);
-    frame_len = HEADER + (size_t)len;
+static void put_frame(const void *message, size_t len) {
+    int rc = hft_ws_build_frame(frame, sizeof frame, HFT_WS_OP_TEXT, message, len, masks[number % IDS]);
+    if (rc < 0) die("hft_ws_build_frame: %d", rc);
+    frame_len = (size_t)rc;
 }
+
+enum { CLIENT_ID_SLOT, QUANTITY_SLOT, TIMESTAMP_SLOT }; /* slots, in the order of config_template() */
+
+static void ours(void) {
+    const hft_order_value values[HFT_ORDER_SLOTS_MAX] = {
+        [CLIENT_ID_SLOT] = {.text = next_id(), .text_len = ID_LEN}, [QUANTITY_SLOT] = {.u64 = QUANTITY},
+        [TIMESTAMP_SLOT] = {.u64 = now_ns}};
+    int len = hft_order_fill(&order, values, NULL);
+    if (len < 0) die("hft_order_fill: %d", len);
+    put_frame(order.message.image, (size_t)len);
+}
+
+/* ---- signed ahead ---- */
+
+#define STEP_NS 10000000u
+static hft_presign ahead;
+
+static void open_ahead(void) {
+    static const hft_order_value values[HFT_ORDER_SLOTS_MAX] = {[QUANTITY_SLOT] = {.u64 = QUANTITY}};
+    const hft_presign_config config = {
+        .order = &order, .timestamp_slot = TIMESTAMP_SLOT, .id_slot = CLIENT_ID_SLOT, .values = values,
+        .id_prefix = "p00-0123456789abcdef", .id_prefix_len = ID_LEN - HFT_PRESIGN_SERIAL_LEN,
+        .count = HFT_PRESIGN_COUNT_MAX, .step_ns = STEP_NS, .window_ns = 100 * STEP_NS};
+    void *memory = malloc(hft_presign_size(&order, HFT_PRESIGN_COUNT_MAX));
+    if (memory == NULL || hft_presign_init(&ahead, &config, memory) < 0) die("hft_presign_init");
+}
+
+static void sign_ahead(void) {
+    int rc;
+    while ((rc = hft_presign_refresh(&ahead, now_ns + STEP_NS, NULL)) == 1) {}
+    if (rc < 0) die("hft_presign_refresh: %d", rc);
+}
+
+static void presigned(void) {
+    hft_presigned taken;
+    now_ns += STEP_NS + (frame[frame_len - 1] & 15);
+    number++;
+    if (!hft_presign_take(&ahead, &taken, now_ns)) die("no order was signed for this time");
+    put_frame(taken.message, taken.message_len);
+}
+
+/* ---- without a library for it ---- */
 
 static const char *api_key, *symbol, *side, *type, *price, *time_in_force;
 
@@ -79,8 +119,9 @@ static void by_hand(void) {
 }
 
 static const bench_side sides[] = {
-    {"libhft", ours, CALLS, 1, NULL},
-    {"snprintf, OpenSSL EVP_MAC_CTX reused, hex, mask", by_hand, CALLS, 1, NULL},
+    {"libhft", ours, CALLS, 1, NULL, NULL},
+    {"libhft, signed ahead", presigned, CALLS, 1, NULL, sign_ahead},
+    {"snprintf, OpenSSL EVP_MAC_CTX reused, hex, mask", by_hand, CALLS, 1, NULL, NULL},
 };
 enum { SIDES = sizeof sides / sizeof *sides };
 
@@ -100,23 +141,26 @@ static void begin(void) {
 }
 
 /* From the same start, after the same number of orders, both have made the same one. */
-static void compare(void) {
+static void compare(void (*one)(void), void (*other)(void)) {
     static uint8_t first[sizeof frame];
-    for (size_t i = 0; i < SIDES; i++) {
-        begin();
-        for (int call = 0; call < 2 * IDS; call++) sides[i].call();
-        if (i == 0) memcpy(first, frame, sizeof first);
-        if (memcmp(first, frame, frame_len) != 0) die("%s and %s differ", sides[0].name, sides[i].name);
-    }
+    begin();
+    for (int call = 0; call < 2 * IDS; call++) one();
+    memcpy(first, frame, sizeof first);
+    begin();
+    for (int call = 0; call < 2 * IDS; call++) other();
+    if (memcmp(first, frame, frame_len) != 0) die("the frames differ");
 }
 
-static void leave_frame(const char *folder) {
-    char path[512];
-    ours();
-    snprintf(path, sizeof path, "%s/frame", folder);
-    FILE *file = fopen(path, "wb");
-    if (file == NULL || fwrite(frame, 1, frame_len, file) != frame_len || fclose(file) != 0)
-        die("%s: %s", path, strerror(errno));
+static void leave_frames(const char *folder) {
+    for (int i = 0; i < SIDES; i++) {
+        char path[512];
+        if (sides[i].provide != NULL) sides[i].provide();
+        sides[i].call();
+        snprintf(path, sizeof path, "%s/%d.frame", folder, i);
+        FILE *file = fopen(path, "wb");
+        if (file == NULL || fwrite(frame, 1, frame_len, file) != frame_len || fclose(file) != 0)
+            die("%s: %s", path, strerror(errno));
+    }
 }
 
 int main(int argc, char **argv) {
@@ -132,8 +176,9 @@ int main(int argc, char **argv) {
     type = config_get("type");
     price = config_get("price");
     time_in_force = config_get("time_in_force");
-    compare();
+    compare(ours, by_hand);
+    open_ahead();
     bench_turns(argv[2], sides, SIDES, (size_t)atoll(argv[3]), BLOCK);
-    leave_frame(argv[2]);
+    leave_frames(argv[2]);
     return 0;
 }

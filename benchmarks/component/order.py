@@ -1,4 +1,4 @@
-"""template_fill_sign_frame: an order filled in, signed and framed in C."""
+"""template_fill_sign_frame, template_presigned_frame: an order filled in, signed and framed in C."""
 
 from __future__ import annotations
 
@@ -19,8 +19,11 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
         folder = Path(text)
         values = config.texts("order", BINANCE.orders["LIMIT"]) | {"secret": setting.CREDENTIALS.secret.decode()}
         (folder / "config").write_text(config.lines(values | config.KNOWN))
-        ours, *peers = turns.measure(program, folder, QUICK_BLOCKS if quick else BLOCKS, folder / "config")
-        frame = (folder / "frame").read_bytes()
-    check_frame(frame)
+        sides = turns.measure(program, folder, QUICK_BLOCKS if quick else BLOCKS, folder / "config")
+        for number in range(len(sides)):
+            check_frame((folder / f"{number}.frame").read_bytes())
     progress(1.0)
-    return samples.Outcome([samples.Comparison(name, ours, peer) for peer in peers])
+    ours, ahead, by_hand = sides
+    if name == "template_presigned_frame":
+        return samples.Outcome([samples.Comparison(name, ahead, peer) for peer in (ours, by_hand)])
+    return samples.Outcome([samples.Comparison(name, ours, by_hand)])

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import timeit
-
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
@@ -23,6 +21,5 @@ def test_row(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row,
     row.check(row.result(way))
     benchmark.group = f"{row.name}, {row.calls} calls"
     benchmark.extra_info = {"way": way}
-    timer = timeit.Timer(row.ways[way], globals=row.names)
     rounds = pytestconfig.getoption("rounds")
-    benchmark.pedantic(timer.timeit, args=(row.calls,), rounds=rounds, warmup_rounds=1)
+    benchmark.pedantic(row.loop(way), iterations=row.iterations[way], rounds=rounds, warmup_rounds=1)
