@@ -1,4 +1,5 @@
-from hftcore.libhft.engine cimport hft_engine, hft_event, hft_venue_config
+from hftcore._events cimport EventReader
+from hftcore.libhft.engine cimport hft_engine, hft_venue_config
 from hftcore.libhft.tls cimport hft_tls_context
 from hftcore.watch cimport WatchTable
 
@@ -13,6 +14,7 @@ cdef class Engine:
     cdef hft_engine *_engine    # NULL once stopped
     cdef object _settings       # what __init__ was given, for __repr__ and conversions
     cdef WatchTable _watch      # keeps the table alive
+    cdef EventReader _reader
     cdef TLSContexts _tls
     cdef list _peers            # (host, port)
     cdef list _venues           # (Venue, Endpoint, Credentials or None)
@@ -32,10 +34,6 @@ cdef class Engine:
     cdef dict _errors
     cdef set _waiters           # (loop, future) of asynchronous consumers
 
-    cdef object _error(self, const hft_event *c)
-    cdef object _convert_link(self, const hft_event *c)
-    cdef object _convert_order(self, const hft_event *c)
-    cdef object _convert(self, const hft_event *c)
     cdef object _take(self)
     cdef int _put_addresses(self, unsigned int slot, list found) except -1
     cdef int _fill_venue(self, hft_venue_config *config, object venue) except -1

@@ -1,6 +1,8 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, Self, final
 
+from hftcore._events import ERROR_CLASSES as ERROR_CLASSES
+from hftcore._events import ORDER_STATES as ORDER_STATES
 from hftcore.events import STAGES as STAGES
 from hftcore.events import EngineStats, Event, Latency
 from hftcore.orders import OrderTemplate
@@ -9,11 +11,8 @@ from hftcore.venues import Credentials, Venue
 from hftcore.watch import WatchTable
 
 BACKENDS: dict[str, int]
-ERROR_CLASSES: tuple[str, ...]
-LINK_STATES: tuple[str, ...]
 MS: int
 SIGNAL_MS: int
-ORDER_STATES: tuple[str, ...]
 PLACEHOLDER: Credentials
 REPLY_FIELDS: tuple[str, ...]
 

@@ -19,25 +19,23 @@ from collections import deque
 
 import cython
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport uint8_t, uint32_t, uintptr_t
 from libc.string cimport memcpy, memset
 
+from hftcore._events cimport EventReader
 from hftcore._status cimport check, check_err, init_core, make_error
 from hftcore.libhft.engine cimport (
     HFT_ENGINE_ADDRESSES_MAX,
     HFT_ENGINE_ERRORS_MAX,
     HFT_ENGINE_PEERS_MAX,
     HFT_ENGINE_STATES_MAX,
-    HFT_EVENT_ORDER,
     HFT_EVENT_PEER,
     HFT_EVENT_VENUE,
-    HFT_EVENT_WHALE,
     HFT_LATENCIES,
     HFT_REPLY_PATHS,
     HFT_RING_EPOLL,
     HFT_RING_URING,
-    HFT_STAGES,
     hft_address,
     hft_engine_add_peer,
     hft_engine_add_rule,
@@ -71,16 +69,17 @@ from hftcore.libhft.engine cimport (
 )
 from hftcore.libhft.hist cimport hft_hist, hft_hist_percentile
 from hftcore.libhft.json cimport hft_json_path_init
-from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err, hft_status_name
+from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err
 from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_context_open, hft_tls_library
 from hftcore.orders cimport OrderTemplate
 from hftcore.watch cimport WatchTable
 
 from hftcore import bitcoin, venues
 from hftcore._endpoints import parse_url
+from hftcore._events import ERROR_CLASSES, ORDER_STATES
 from hftcore._resolver import Resolver
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
-from hftcore.events import STAGES, DepositEvent, EngineStats, Latency, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.events import STAGES, EngineStats, Latency
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 
 cdef extern from *:
@@ -101,15 +100,6 @@ cdef extern from *:
     """
     void hft_address_set(hft_address *a, int family, const char *packed, uint32_t scope, unsigned short port) nogil
 
-LINK_STATES = ("connecting", "ready", "lost")
-ORDER_STATES = (
-    "sent", "dry_run", "refused", "acknowledged", "partially_filled", "filled", "canceled", "rejected", "unknown",
-)
-# In the order of hft_error_class.
-ERROR_CLASSES = (
-    "other", "clock", "auth", "rate_limit", "order_limit", "filter", "duplicate", "funds", "unknown_order",
-    "would_cross", "outcome_unknown", "halted",
-)
 # In the order of HFT_REPLY_*.
 REPLY_FIELDS = (
     "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time", "retry_after",
@@ -144,10 +134,6 @@ cdef int put_text(char *out, size_t cap, str text, str what) except -1:
         raise ConfigError(f"{what} {text!r}: too long")
     memcpy(out, PyBytes_AS_STRING(encoded), len(encoded) + 1)
     return 0
-
-
-cdef str display(const uint8_t *digest):
-    return PyBytes_FromStringAndSize(<const char *>digest, 32)[::-1].hex()
 
 
 def self_test(template, credentials, values):
@@ -233,6 +219,7 @@ cdef class Engine:
         watch = watch if watch is not None else WatchTable(64)
         watch.frozen = True
         self._watch = watch
+        self._reader = EventReader(self._peers, self._venues, self._rules, watch)
         self._settings = {"network": network, "mode": mode, "dry_run": bool(dry_run), "limits": limits}
         memset(&config, 0, sizeof(config))
         config.spin = mode == "spin"
@@ -557,60 +544,15 @@ cdef class Engine:
 
     # ---- events ----
 
-    cdef object _error(self, const hft_event *c):
-        if c.code == 0:
-            return None
-        return make_error(c.code, c.text.decode("utf-8", "replace"), None)
-
-    cdef object _convert_link(self, const hft_event *c):
-        error = self._error(c)
-        state = LINK_STATES[c.state]
-        if c.kind == HFT_EVENT_PEER:
-            host, port = self._peers[c.peer]
-            link = ("peer", c.peer)
-            event = PeerEvent(c.time_ns, c.peer, f"{host}:{port}", state,
-                              "" if error is not None else c.text.decode("utf-8", "replace"),
-                              c.protocol_version, error)
-        else:
-            link = ("venue", c.venue)
-            event = VenueEvent(c.time_ns, self._venues[c.venue][0].name, state, c.resumed != 0, c.clock_offset_ns,
-                               c.round_trip_ns, error)
-        if state == "ready":
+    def _note_link(self, link, event):
+        """Remembers which links are ready, and why others are not."""
+        if event.state == "ready":
             self._ready.add(link)
             self._errors.pop(link, None)
         else:
             self._ready.discard(link)
-        if error is not None:
-            self._errors[link] = error
-        return event
-
-    cdef object _convert_order(self, const hft_event *c):
-        cdef int i
-        cdef const char *reason = hft_status_name(c.code) if c.code != 0 else NULL
-        rule = self._rules[c.rule]
-        stages = None
-        if ORDER_STATES[c.state] in ("sent", "dry_run"):
-            stages = {name: c.stages_ns[i] for i, name in enumerate((*STAGES, "total"))}
-        return OrderEvent(
-            c.time_ns, ORDER_STATES[c.state], rule.name, rule.venue, c.client_id[:c.client_id_len].decode(),
-            display(c.txid), c.amount_sat, rule.order.quantity, c.order_id[:c.order_id_len].decode("utf-8", "replace"),
-            c.filled[:c.filled_len].decode("utf-8", "replace"), reason.decode() if reason != NULL else "",
-            ERROR_CLASSES[c.error_class] if c.error_class or ORDER_STATES[c.state] == "rejected" else "",
-            c.venue_code, c.text.decode("utf-8", "replace"), c.reply_ns, stages,
-        )
-
-    cdef object _convert(self, const hft_event *c):
-        cdef int i
-        if c.kind == HFT_EVENT_PEER or c.kind == HFT_EVENT_VENUE:
-            return self._convert_link(c)
-        if c.kind == HFT_EVENT_ORDER:
-            return self._convert_order(c)
-        labels = tuple([self._watch.label_names[c.labels[i]] for i in range(c.n_labels)])
-        stages = {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])}
-        if c.kind == HFT_EVENT_WHALE:
-            return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer, stages)
-        return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels[0], c.output, c.peer,
-                            stages)
+        if event.error is not None:
+            self._errors[link] = event.error
 
     cdef object _take(self):
         """The next event of the C queue, or None."""
@@ -622,7 +564,9 @@ cdef class Engine:
         if c == NULL:
             return None
         memcpy(&copy, c, sizeof(copy))
-        event = self._convert(&copy)  # runs Python: Ctrl-C here must not lose the fate of an order
+        event = self._reader.read(&copy)  # runs Python: Ctrl-C here must not lose the fate of an order
+        if copy.kind == HFT_EVENT_PEER or copy.kind == HFT_EVENT_VENUE:
+            self._note_link(("peer", copy.peer) if copy.kind == HFT_EVENT_PEER else ("venue", copy.venue), event)
         if self._engine == NULL:  # nor a handler's stop() tell it twice: it has put it into the backlog
             return None
         hft_engine_release_event(self._engine)
@@ -775,5 +719,5 @@ cdef class Engine:
         return result
 
 
-assert HFT_REPLY_PATHS == len(REPLY_FIELDS) and HFT_STAGES == len(STAGES) and HFT_LATENCIES == len(STAGES) + 2
+assert HFT_REPLY_PATHS == len(REPLY_FIELDS) and HFT_LATENCIES == len(STAGES) + 2
 init_core()
