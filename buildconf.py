@@ -29,7 +29,10 @@ SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
 KERNEL_FLAGS = {
     "aesgcm_aesni": ["-maes", "-mpclmul", "-msse4.1", "-mssse3"],
     "aesgcm_vaes": ["-mvaes", "-mvpclmulqdq", "-maes", "-mpclmul", "-mavx512f", "-mavx512bw", "-mavx512vl"],
-    "sha256_shani": ["-msha", "-msse4.1", "-mssse3"],
+    # The SHA-256 kernels are written in the order of issue, which no pass of the compiler may change.
+    "sha256_avx2": ["-mavx2", "-fno-tree-reassoc", "-fno-schedule-insns2"],
+    "sha256_avx512": ["-mavx512f", "-mavx512bw", "-fno-tree-reassoc", "-fno-schedule-insns2"],
+    "sha256_shani": ["-msha", "-msse4.1", "-mssse3", "-fno-schedule-insns2"],
     "text_avx2": ["-mavx2"],
     "text_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vbmi", "-mbmi2"],
 }

@@ -9,6 +9,7 @@ cdef extern from "hft/status.h" nogil:
 
     enum:
         HFT_E_ARGUMENT
+        HFT_E_CPU_LEVEL
         HFT_E_STATE
         HFT_E_CAPACITY
         HFT_E_MEMORY
@@ -33,4 +34,5 @@ cdef extern from "hft/status.h" nogil:
 cdef extern from "hft/cpu.h" nogil:
     unsigned int hft_cpu_features()
     int hft_init(const char *level)
+    const char *hft_cpu_level_at(size_t i)
     const char *hft_sha256_kernel()

@@ -42,28 +42,69 @@ uint32_t hft_cpu_features(void) { return 0; }
 
 #endif
 
+/* ---- levels ---- */
+
+typedef struct {
+    uint32_t needs, uses; /* HFT_CPU_*: without these it cannot be, and no others are looked at */
+    hft_sha256_kernels sha256;
+} cpu_level;
+
+/* The best first. */
+static const cpu_level levels[] = {
+#if defined(__x86_64__)
+    {HFT_CPU_AVX512 | HFT_CPU_SHANI,
+     ~0u,
+     {"avx512",
+      &hft_sha256_shani,
+      {{&hft_sha256_avx512x32, 21}, {&hft_sha256_avx512x16, 8}, {&hft_sha256_shani2, 2}}}},
+    {HFT_CPU_AVX512, ~0u, {"avx512", &hft_sha256_portable, {{&hft_sha256_avx512x32, 17}, {&hft_sha256_avx512x16, 2}}}},
+    {HFT_CPU_SHANI, HFT_CPU_SHANI | HFT_CPU_AESNI, {"shani", &hft_sha256_shani, {{&hft_sha256_shani2, 2}}}},
+    {HFT_CPU_AVX2, HFT_CPU_AVX2 | HFT_CPU_AESNI, {"avx2", &hft_sha256_portable, {{&hft_sha256_avx2x8, 2}}}},
+#endif
+    {0, 0, {"portable", &hft_sha256_portable, {{NULL, 0}}}},
+};
+
+enum { N_LEVELS = sizeof levels / sizeof *levels };
+
 static int text_equals(const char *a, const char *b) {
     while (*a != '\0' && *a == *b) a++, b++;
     return *a == *b;
 }
 
-int hft_init(const char *level) {
-    const hft_sha256_kernels *kernels = &hft_sha256_portable;
-    const hft_aesgcm_kernel *aesgcm = NULL;
-    const hft_text_kernels *text = &hft_text_portable;
-#if defined(__x86_64__)
-    int any = level == NULL;
-    if (any || text_equals(level, hft_sha256_shani.name)) {
-        if (hft_cpu_features() & HFT_CPU_SHANI) kernels = &hft_sha256_shani;
-        else if (!any) return HFT_E_CPU_LEVEL;
-        if (any && (hft_cpu_features() & HFT_CPU_VAES)) aesgcm = &hft_aesgcm_vaes;
-        else if (hft_cpu_features() & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
+const char *hft_cpu_level_at(size_t i) {
+    uint32_t features = hft_cpu_features();
+    const char *last = "";
+    for (size_t k = N_LEVELS; k-- != 0;) {
+        const cpu_level *level = &levels[k];
+        if ((level->needs & ~features) != 0 || text_equals(level->sha256.name, last)) continue;
+        last = level->sha256.name;
+        if (i-- == 0) return last;
     }
-    if (any && (hft_cpu_features() & HFT_CPU_VBMI)) text = &hft_text_avx512;
-    else if (any && (hft_cpu_features() & HFT_CPU_AVX2)) text = &hft_text_avx2;
+    return NULL;
+}
+
+/* The best level of that name, or of any, that the machine has. */
+static const cpu_level *find_level(const char *name, uint32_t features) {
+    for (size_t i = 0; i < N_LEVELS; i++)
+        if ((levels[i].needs & ~features) == 0 && (name == NULL || text_equals(name, levels[i].sha256.name)))
+            return &levels[i];
+    return NULL;
+}
+
+int hft_init(const char *level) {
+    uint32_t features = hft_cpu_features();
+    const cpu_level *chosen = find_level(level, features);
+    const hft_text_kernels *text = &hft_text_portable;
+    const hft_aesgcm_kernel *aesgcm = NULL;
+    if (chosen == NULL) return HFT_E_CPU_LEVEL;
+#if defined(__x86_64__)
+    if (level != NULL) features &= chosen->uses;
+    if (features & HFT_CPU_VBMI) text = &hft_text_avx512;
+    else if (features & HFT_CPU_AVX2) text = &hft_text_avx2;
+    if (features & HFT_CPU_VAES) aesgcm = &hft_aesgcm_vaes;
+    else if (features & HFT_CPU_AESNI) aesgcm = &hft_aesgcm_aesni;
 #endif
-    if (level != NULL && !text_equals(level, kernels->name)) return HFT_E_CPU_LEVEL;
-    int rc = hft_sha256_select(kernels);
+    int rc = hft_sha256_select(&chosen->sha256);
     if (rc == HFT_OK) rc = hft_text_select(text);
     return rc < 0 ? rc : hft_aesgcm_select(aesgcm);
 }

@@ -36,7 +36,8 @@ void hft_hmac_key_init(hft_hmac_key *key, const void *secret, size_t secret_len)
 #define OUTER_BITS ((64 + 32) * 8) /* the outer pad and the inner digest */
 
 void hft_hmac_digest(uint8_t out[32], const hft_hmac_key *key, const void *msg, size_t len) {
-    hft_sha256_finish(out, &key->outer, OUTER_BITS, &key->inner, 64, msg, len);
+    hft_sha256_ends ends = {&key->inner, &key->outer, 64, OUTER_BITS};
+    hft_sha256_in_use()->one->digest(out, &ends, msg, len);
 }
 
 void hft_hmac_prefix_init(hft_hmac_prefix *prefix, const hft_hmac_key *key, const void *text, size_t len) {
@@ -48,7 +49,8 @@ void hft_hmac_prefix_init(hft_hmac_prefix *prefix, const hft_hmac_key *key, cons
 
 void hft_hmac_digest_tail(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
                           const void *tail, size_t tail_len) {
-    hft_sha256_finish(out, &key->outer, OUTER_BITS, &prefix->state, 64 + prefix->len, tail, tail_len);
+    hft_sha256_ends ends = {&prefix->state, &key->outer, 64 + prefix->len, OUTER_BITS};
+    hft_sha256_in_use()->one->digest(out, &ends, tail, tail_len);
 }
 
 size_t hft_hmac_pad(uint8_t *blocks, size_t tail_len, const hft_hmac_prefix *prefix) {
@@ -61,7 +63,8 @@ size_t hft_hmac_pad(uint8_t *blocks, size_t tail_len, const hft_hmac_prefix *pre
 
 void hft_hmac_digest_padded(uint8_t out[32], const hft_hmac_key *key, const hft_hmac_prefix *prefix,
                             const void *blocks, size_t n_blocks) {
-    hft_sha256_finish_padded(out, &key->outer, OUTER_BITS, &prefix->state, blocks, n_blocks);
+    hft_sha256_ends ends = {&prefix->state, &key->outer, 64 + prefix->len, OUTER_BITS};
+    hft_sha256_in_use()->one->digest_padded(out, &ends, blocks, n_blocks);
 }
 
 void hft_hmac_stem_init(hft_hmac_stem *stem, const hft_hmac_key *key, const void *text, size_t len) {
@@ -88,5 +91,6 @@ void hft_hmac_stem_digest(uint8_t out[32], const hft_hmac_key *key, const hft_hm
 }
 
 void hft_hmac_many(uint8_t *out, const hft_hmac_key *key, const void *const *msg, const size_t *len, size_t n) {
-    for (size_t i = 0; i < n; i++) hft_hmac_digest(out + 32 * i, key, msg[i], len[i]);
+    hft_sha256_ends ends = {&key->inner, &key->outer, 64, OUTER_BITS};
+    hft_sha256_batch(out, &ends, msg, len, n);
 }

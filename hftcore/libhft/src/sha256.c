@@ -8,6 +8,9 @@
 const hft_sha256_state hft_sha256_iv = {{0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
                                          0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19}};
 
+const hft_sha256_ends hft_sha256_single = {.inner = &hft_sha256_iv};
+const hft_sha256_ends hft_sha256_double = {.inner = &hft_sha256_iv, .outer = &hft_sha256_iv, .outer_bits = 256};
+
 alignas(64) const uint32_t hft_sha256_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
     0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
@@ -80,79 +83,102 @@ static void blocks_portable(hft_sha256_state *state, const void *data, size_t n_
     }
 }
 
-static void finish_portable(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
-                            const hft_sha256_state *inner, const void *data, size_t n_blocks,
-                            const void *tail, size_t n_tail) {
-    hft_sha256_state first = *inner, second = *outer;
-    uint32_t w[16] = {[8] = 0x80000000, [15] = outer_bits};
-    blocks_portable(&first, data, n_blocks);
-    blocks_portable(&first, tail, n_tail);
-    memcpy(w, first.h, sizeof first.h);
-    compress(&second, w);
-    hft_sha256_state_bytes(out, &second);
+static void digest_portable(uint8_t out[32], const hft_sha256_ends *ends, const void *data, size_t len) {
+    hft_sha256_state state = *ends->inner, outer;
+    const uint8_t *p = data;
+    uint8_t block[64];
+    uint64_t bits = (ends->hashed + len) * 8;
+    uint32_t w[16] = {[8] = 0x80000000, [15] = ends->outer_bits};
+    int64_t left = (int64_t)(len % 64);
+    blocks_portable(&state, p, len / 64);
+    hft_sha256_pad(block, left != 0 ? p + (len - len % 64) : NULL, left, bits);
+    blocks_portable(&state, block, 1);
+    if (left >= 56) {
+        hft_sha256_pad(block, NULL, left - 64, bits);
+        blocks_portable(&state, block, 1);
+    }
+    if (ends->outer != NULL) {
+        outer = *ends->outer;
+        memcpy(w, state.h, sizeof state.h);
+        compress(&outer, w);
+        state = outer;
+    }
+    hft_sha256_state_bytes(out, &state);
 }
 
-static void double2_portable(uint8_t out_a[32], const hft_sha256_padded *a, uint8_t out_b[32],
-                             const hft_sha256_padded *b) {
-    finish_portable(out_a, &hft_sha256_iv, 256, &hft_sha256_iv, a->data, a->n_blocks, a->tail, a->n_tail);
-    finish_portable(out_b, &hft_sha256_iv, 256, &hft_sha256_iv, b->data, b->n_blocks, b->tail, b->n_tail);
+static void digest_padded_portable(uint8_t out[32], const hft_sha256_ends *ends, const void *blocks, size_t n_blocks) {
+    hft_sha256_state state = *ends->inner, outer = *ends->outer;
+    uint32_t w[16] = {[8] = 0x80000000, [15] = ends->outer_bits};
+    blocks_portable(&state, blocks, n_blocks);
+    memcpy(w, state.h, sizeof state.h);
+    compress(&outer, w);
+    hft_sha256_state_bytes(out, &outer);
 }
 
-const hft_sha256_kernels hft_sha256_portable = {"portable", blocks_portable, double2_portable, finish_portable};
-
-/* ---- padding ---- */
-
-static const uint8_t *end_of(const void *data, size_t len) {
-    return (len & 63) != 0 ? (const uint8_t *)data + (len & ~(size_t)63) : NULL;
+static void double2_portable(uint8_t out_a[32], const void *a, size_t a_len,
+                             uint8_t out_b[32], const void *b, size_t b_len) {
+    digest_portable(out_a, &hft_sha256_double, a, a_len);
+    digest_portable(out_b, &hft_sha256_double, b, b_len);
 }
 
-static void padded_init(hft_sha256_padded *m, const void *data, size_t len) {
-    m->data = data;
-    m->n_blocks = len / 64;
-    m->n_tail = hft_sha256_pad(m->tail, end_of(data, len), len & 63, len);
-}
+const hft_sha256_kernel_one hft_sha256_portable = {blocks_portable, digest_portable, digest_padded_portable,
+                                                   double2_portable};
 
 /* ---- dispatch ---- */
 
-static const hft_sha256_kernels *kernels_in_use = &hft_sha256_portable;
+static const hft_sha256_kernels none = {.name = "portable", .one = &hft_sha256_portable};
+static const hft_sha256_kernels *kernels_in_use = &none; /* until hft_init() */
 
+const hft_sha256_kernels *hft_sha256_in_use(void) { return kernels_in_use; }
 const char *hft_sha256_kernel(void) { return kernels_in_use->name; }
 
 void hft_sha256_blocks(hft_sha256_state *state, const void *data, size_t n_blocks) {
-    kernels_in_use->blocks(state, data, n_blocks);
+    kernels_in_use->one->blocks(state, data, n_blocks);
 }
 
 /* FIPS 180-4's example "abc", and "abcdbcde..nopq", whose padding takes a second block. */
-static int self_test(const hft_sha256_kernels *kernels) {
+static int self_test(const hft_sha256_kernel_one *one) {
     static const char text[2][57] = {"abc", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"};
     static const size_t text_len[2] = {3, 56};
-    static const hft_sha256_state expected[2] = {
-        {{0xba7816bf, 0x8f01cfea, 0x414140de, 0x5dae2223, 0xb00361a3, 0x96177a9c, 0xb410ff61, 0xf20015ad}},
-        {{0x248d6a61, 0xd20638b8, 0xe5c02693, 0x0c3e6039, 0xa33ce459, 0x64ff2167, 0xf6ecedd4, 0x19db06c1}},
-    };
+    static const uint8_t expected[2][32] = {
+        {0xba, 0x78, 0x16, 0xbf, 0x8f, 0x01, 0xcf, 0xea, 0x41, 0x41, 0x40, 0xde, 0x5d, 0xae, 0x22, 0x23,
+         0xb0, 0x03, 0x61, 0xa3, 0x96, 0x17, 0x7a, 0x9c, 0xb4, 0x10, 0xff, 0x61, 0xf2, 0x00, 0x15, 0xad},
+        {0x24, 0x8d, 0x6a, 0x61, 0xd2, 0x06, 0x38, 0xb8, 0xe5, 0xc0, 0x26, 0x93, 0x0c, 0x3e, 0x60, 0x39,
+         0xa3, 0x3c, 0xe4, 0x59, 0x64, 0xff, 0x21, 0x67, 0xf6, 0xec, 0xed, 0xd4, 0x19, 0xdb, 0x06, 0xc1}};
     static const uint8_t expected_twice[2][32] = {
         {0x4f, 0x8b, 0x42, 0xc2, 0x2d, 0xd3, 0x72, 0x9b, 0x51, 0x9b, 0xa6, 0xf6, 0x8d, 0x2d, 0xa7, 0xcc,
          0x5b, 0x2d, 0x60, 0x6d, 0x05, 0xda, 0xed, 0x5a, 0xd5, 0x12, 0x8c, 0xc0, 0x3e, 0x6c, 0x63, 0x58},
         {0x0c, 0xff, 0xe1, 0x7f, 0x68, 0x95, 0x4d, 0xac, 0x3a, 0x84, 0xfb, 0x14, 0x58, 0xbd, 0x5e, 0xc9,
          0x92, 0x09, 0x44, 0x97, 0x49, 0xb2, 0xb3, 0x08, 0xb7, 0xcb, 0x55, 0x81, 0x2f, 0x95, 0x63, 0xaf}};
-    hft_sha256_padded message[2];
-    uint8_t twice[2][32];
-    hft_sha256_state state[2] = {hft_sha256_iv, hft_sha256_iv};
     for (int i = 0; i < 2; i++) {
-        padded_init(&message[i], text[i], text_len[i]);
-        kernels->blocks(&state[i], message[i].tail, message[i].n_tail);
+        uint8_t blocks[2][64], digest[32];
+        size_t n_blocks = (text_len[i] + 8) / 64 + 1;
+        hft_sha256_state state = hft_sha256_iv;
+        for (size_t k = 0; k < n_blocks; k++) {
+            int64_t left = (int64_t)text_len[i] - 64 * (int64_t)k;
+            hft_sha256_pad(blocks[k], (const uint8_t *)text[i], left, text_len[i] * 8);
+        }
+        one->blocks(&state, blocks, n_blocks);
+        hft_sha256_state_bytes(digest, &state);
+        if (memcmp(digest, expected[i], 32) != 0) return HFT_E_SELF_TEST;
+        one->digest(digest, &hft_sha256_single, text[i], text_len[i]);
+        if (memcmp(digest, expected[i], 32) != 0) return HFT_E_SELF_TEST;
+        one->digest(digest, &hft_sha256_double, text[i], text_len[i]);
+        if (memcmp(digest, expected_twice[i], 32) != 0) return HFT_E_SELF_TEST;
+        one->digest_padded(digest, &hft_sha256_double, blocks, n_blocks);
+        if (memcmp(digest, expected_twice[i], 32) != 0) return HFT_E_SELF_TEST;
     }
-    if (memcmp(state, expected, sizeof expected) != 0) return HFT_E_SELF_TEST;
-    kernels->finish(twice[0], &hft_sha256_iv, 256, &hft_sha256_iv, NULL, 0, message[0].tail, message[0].n_tail);
-    if (memcmp(twice[0], expected_twice[0], sizeof twice[0]) != 0) return HFT_E_SELF_TEST;
-    kernels->double2(twice[0], &message[0], twice[1], &message[1]);
-    if (memcmp(twice, expected_twice, sizeof twice) != 0) return HFT_E_SELF_TEST;
-    kernels->double2(twice[1], &message[1], twice[0], &message[0]);
-    return memcmp(twice, expected_twice, sizeof twice) == 0 ? HFT_OK : HFT_E_SELF_TEST;
+    for (int i = 0; i < 2; i++) {
+        uint8_t twice[2][32];
+        one->double2(twice[i], text[i], text_len[i], twice[1 - i], text[1 - i], text_len[1 - i]);
+        if (memcmp(twice, expected_twice, sizeof twice) != 0) return HFT_E_SELF_TEST;
+    }
+    return HFT_OK;
 }
 
 int hft_sha256_select(const hft_sha256_kernels *kernels) {
-    int rc = self_test(kernels);
+    int rc = self_test(kernels->one);
+    if (rc == HFT_OK) rc = hft_sha256_test_lanes(kernels);
     if (rc == HFT_OK) kernels_in_use = kernels;
     return rc;
 }
@@ -182,42 +208,19 @@ void hft_sha256_update(hft_sha256 *s, const void *data, size_t len) {
 }
 
 void hft_sha256_final(hft_sha256 *s, uint8_t out[32]) {
-    uint8_t tail[128];
-    size_t n_blocks = hft_sha256_pad(tail, s->buf, s->len & 63, s->len);
-    hft_sha256_blocks(&s->state, tail, n_blocks);
-    hft_sha256_state_bytes(out, &s->state);
+    hft_sha256_ends ends = {.inner = &s->state, .hashed = s->len & ~(uint64_t)63};
+    kernels_in_use->one->digest(out, &ends, s->buf, s->len & 63);
 }
 
 void hft_sha256_digest(uint8_t out[32], const void *data, size_t len) {
-    uint8_t tail[128];
-    hft_sha256_state state = hft_sha256_iv;
-    size_t n_tail = hft_sha256_pad(tail, end_of(data, len), len & 63, len);
-    hft_sha256_blocks(&state, data, len / 64);
-    hft_sha256_blocks(&state, tail, n_tail);
-    hft_sha256_state_bytes(out, &state);
-}
-
-/* The tail is padded first, so that its bytes have left the store buffer when the kernel loads them. */
-void hft_sha256_finish(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
-                       const hft_sha256_state *inner, uint64_t hashed, const void *data, size_t len) {
-    uint8_t tail[128];
-    size_t n_tail = hft_sha256_pad(tail, end_of(data, len), len & 63, hashed + len);
-    kernels_in_use->finish(out, outer, outer_bits, inner, data, len / 64, tail, n_tail);
-}
-
-void hft_sha256_finish_padded(uint8_t out[32], const hft_sha256_state *outer, uint32_t outer_bits,
-                              const hft_sha256_state *inner, const void *blocks, size_t n_blocks) {
-    kernels_in_use->finish(out, outer, outer_bits, inner, blocks, n_blocks, NULL, 0);
+    kernels_in_use->one->digest(out, &hft_sha256_single, data, len);
 }
 
 void hft_sha256d_digest(uint8_t out[32], const void *data, size_t len) {
-    hft_sha256_finish(out, &hft_sha256_iv, 256, &hft_sha256_iv, 0, data, len);
+    kernels_in_use->one->digest(out, &hft_sha256_double, data, len);
 }
 
 void hft_sha256d_digest2(uint8_t out_a[32], const void *a, size_t a_len,
                          uint8_t out_b[32], const void *b, size_t b_len) {
-    hft_sha256_padded x, y;
-    padded_init(&x, a, a_len);
-    padded_init(&y, b, b_len);
-    kernels_in_use->double2(out_a, &x, out_b, &y);
+    kernels_in_use->one->double2(out_a, a, a_len, out_b, b, b_len);
 }

@@ -22,13 +22,19 @@ enum {
 /* HFT_CPU_* bits of this machine. */
 uint32_t hft_cpu_features(void);
 
-/* Chooses kernels and self-tests them; idempotent.
- * level: NULL = the best this machine has, or "portable" (no kernel at all), or "shani" (SHA-NI, and with it
- * AES-NI where that is, but nothing wider than 128 bits).
+/* Chooses kernels and self-tests them; idempotent. level is NULL, for the best this machine has, or one of
+ *   "portable"  no kernel at all
+ *   "avx2"      SHA-256 batches eight at a time, single messages in portable code, as on CPUs without SHA-NI; AES-NI
+ *   "shani"     SHA-256 by SHA-NI, batches two at a time; AES-NI; nothing wider than 128 bits
+ *   "avx512"    SHA-256 batches 16 and 32 at a time, single messages by SHA-NI where that is; vector AES where that is
+ * The best is the last of them that the machine has.
  * Errors: HFT_E_CPU_LEVEL (unknown, or the machine lacks it), HFT_E_SELF_TEST. */
 HFT_NODISCARD int hft_init(const char *level);
 
-/* "portable" or "shani": what hft_init() chose for SHA-256. Static storage. */
+/* The i-th level that this machine has, of those above and in their order; NULL after the last. Static storage. */
+const char *hft_cpu_level_at(size_t i);
+
+/* The level that hft_init() chose for SHA-256. Static storage. */
 const char *hft_sha256_kernel(void);
 
 #endif
