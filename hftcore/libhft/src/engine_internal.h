@@ -160,7 +160,7 @@ struct hft_engine {
     uint8_t signing_ahead;       /* an order was signed ahead in this turn: the next one may be missing too */
     uint8_t rehearsal_due;       /* transactions were asked for: one of them may be an order soon */
     uint32_t next_rehearsed;
-    uint64_t stop_deadline_ns, next_tick_ns, next_inventory_ns, next_resync_ns, next_rehearsal_ns;
+    uint64_t stop_deadline_ns, next_tick_ns, next_inventory_ns, next_resync_ns, next_rehearsal_ns, next_presign_ns;
     uint32_t announced_max;      /* per peer: all peers together can fill half of the inventory at most */
     uint64_t random_state;       /* for jitter only */
     uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */

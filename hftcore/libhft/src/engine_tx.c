@@ -171,6 +171,7 @@ static int take_presigned(hft_engine *e, hft_engine_rule *rule, uint64_t now, cl
     hft_presigned order;
     if (rule->presign_window_ns == 0) return 0;
     if (!hft_presign_take(&rule->ahead, &order, hft_venue_time_ns(e, rule->venue, now))) return 0;
+    e->next_presign_ns = 0;
     memcpy(id->text, order.id, order.id_len);
     id->len = order.id_len;
     int rc = hft_wsclient_frame(&e->venues[rule->venue].session, frame, frame_len, HFT_WS_OP_TEXT, order.message,
@@ -208,12 +209,14 @@ static int place(hft_engine *e, hft_engine_rule *rule, transaction *t, client_id
 }
 
 int hft_engine_sign_ahead(hft_engine *e) {
-    for (uint32_t i = 0; i < e->n_rules && e->presign_memory != NULL; i++) {
+    if (e->presign_memory == NULL || e->now_ns < e->next_presign_ns) return 0;
+    for (uint32_t i = 0; i < e->n_rules; i++) {
         hft_engine_rule *rule = &e->rules[i];
         if (rule->presign_window_ns == 0 || !e->venues[rule->venue].link.ready) continue;
         uint64_t now_ns = hft_venue_time_ns(e, rule->venue, hft_ticks(&e->clock));
         if (hft_presign_refresh(&rule->ahead, now_ns, NULL) == 1) return 1;
     }
+    e->next_presign_ns = e->now_ns + HFT_PRESIGN_STEP_NS / 4;
     return 0;
 }
 
