@@ -85,6 +85,9 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
 
 _BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+_NO_VALUE = 0xFF
+_BECH32_VALUES = bytes(_BECH32.find(chr(i)) if chr(i) in _BECH32 else _NO_VALUE for i in range(256))
+_BASE32_DIGITS = bytes(b"0123456789abcdefghijklmnopqrstuv"[i % 32] for i in range(256))  # int() reads them
 _BECH32_CONST = 1
 _BECH32M_CONST = 0x2BC830A3
 _ADDRESS_MAX = 90  # BIP173; base58 addresses are shorter
@@ -138,63 +141,70 @@ def _checksum(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()[:4]
 
 
+def _generator_sums() -> tuple[int, ...]:
+    """What each value of the five top bits adds to BIP173's checksum."""
+    generators = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
+    sums = []
+    for top in range(32):
+        total = 0
+        for bit, generator in enumerate(generators):
+            total ^= generator if top >> bit & 1 else 0
+        sums.append(total)
+    return tuple(sums)
+
+
+_GENERATOR_SUMS = _generator_sums()
+
+
 def _polymod(values: Iterable[int]) -> int:
     """The BCH code of BIP173 over 5-bit values."""
     check = 1
     for value in values:
-        top = check >> 25
-        check = (check & 0x1FFFFFF) << 5 ^ value
-        for bit, generator in enumerate((0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)):
-            if top >> bit & 1:
-                check ^= generator
+        check = (check & 0x1FFFFFF) << 5 ^ value ^ _GENERATOR_SUMS[check >> 25]
     return check
 
 
-def _expand_hrp(hrp: str) -> list[int]:
-    return [ord(char) >> 5 for char in hrp] + [0] + [ord(char) & 31 for char in hrp]
+def _expand_hrp(hrp: str) -> bytes:
+    return bytes([ord(char) >> 5 for char in hrp] + [0] + [ord(char) & 31 for char in hrp])
 
 
-def _bech32_split(text: str) -> tuple[str, list[int], int]:
+def _bech32_split(text: str) -> tuple[str, bytes, int]:
     """(prefix, 5-bit values without the checksum, checksum constant) of a bech32 or bech32m string."""
-    for pos, char in enumerate(text):
-        if not "!" <= char <= "~":
-            raise _error("HFT_E_BTC_ADDRESS", f"character {char!r} at position {pos + 1} is not printable ASCII", pos)
+    if not (text.isascii() and text.isprintable()) or " " in text:
+        pos, char = next((pos, char) for pos, char in enumerate(text) if not "!" <= char <= "~")
+        raise _error("HFT_E_BTC_ADDRESS", f"character {char!r} at position {pos + 1} is not printable ASCII", pos)
     if text.lower() != text and text.upper() != text:
         raise _error("HFT_E_BTC_ADDRESS", "upper and lower case mixed")
     text = text.lower()
     separator = text.rfind("1")
     if separator < 1 or separator + 7 > len(text) or len(text) > _ADDRESS_MAX:
         raise _error("HFT_E_BTC_ADDRESS", "wrong length, or no prefix before a '1'")
-    hrp, values = text[:separator], []
-    for pos, char in enumerate(text[separator + 1 :], separator + 1):
-        value = _BECH32.find(char)
-        if value < 0:
-            raise _error("HFT_E_BTC_ADDRESS", f"character {char!r} at position {pos + 1} is not bech32", pos)
-        values.append(value)
+    hrp, values = text[:separator], text[separator + 1 :].encode().translate(_BECH32_VALUES)
+    if _NO_VALUE in values:
+        pos = separator + 1 + values.index(_NO_VALUE)
+        raise _error("HFT_E_BTC_ADDRESS", f"character {text[pos]!r} at position {pos + 1} is not bech32", pos)
     constant = _polymod(_expand_hrp(hrp) + values)
     if constant not in (_BECH32_CONST, _BECH32M_CONST):
         raise _error("HFT_E_BTC_ADDRESS_CHECKSUM", "a character is wrong, missing or in the wrong place")
     return hrp, values[:-6], constant
 
 
-def _bech32_join(hrp: str, values: list[int], constant: int) -> str:
-    check = _polymod([*_expand_hrp(hrp), *values, 0, 0, 0, 0, 0, 0]) ^ constant
-    values = values + [check >> 5 * (5 - i) & 31 for i in range(6)]
+def _bech32_join(hrp: str, values: bytes, constant: int) -> str:
+    check = _polymod(_expand_hrp(hrp) + values + bytes(6)) ^ constant
+    values += bytes(check >> 5 * (5 - i) & 31 for i in range(6))
     return hrp + "1" + "".join(_BECH32[value] for value in values)
 
 
-def _to_5_bits(data: bytes) -> list[int]:
+def _to_5_bits(data: bytes) -> bytes:
     pad = -len(data) * 8 % 5
     number = int.from_bytes(data) << pad
     count = (len(data) * 8 + pad) // 5
-    return [number >> 5 * (count - 1 - i) & 31 for i in range(count)]
+    return bytes(number >> 5 * (count - 1 - i) & 31 for i in range(count))
 
 
-def _from_5_bits(values: list[int]) -> bytes:
+def _from_5_bits(values: bytes) -> bytes:
     """At most four bits of padding, all zero (BIP173)."""
-    number = 0
-    for value in values:
-        number = number << 5 | value
+    number = int(values.translate(_BASE32_DIGITS) or b"0", 32)
     pad = len(values) * 5 % 8
     if pad > 4 or number & (1 << pad) - 1:
         raise _error("HFT_E_BTC_ADDRESS", "padding bits are not zero, or too many")
@@ -292,4 +302,4 @@ def encode_address(script: bytes, network: str = "mainnet") -> str | None:
         return None
     version, program = parts
     constant = _BECH32_CONST if version == 0 else _BECH32M_CONST
-    return _bech32_join(params.bech32_hrp, [version, *_to_5_bits(program)], constant)
+    return _bech32_join(params.bech32_hrp, bytes((version,)) + _to_5_bits(program), constant)

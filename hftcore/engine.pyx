@@ -217,7 +217,7 @@ cdef class Engine:
         limits = limits or EngineLimits()
         risk = risk or RiskLimits()
         watch = watch if watch is not None else WatchTable(64)
-        watch.frozen = True
+        watch.hand_over()
         self._watch = watch
         self._reader = EventReader(self._peers, self._venues, self._rules, watch)
         self._settings = {"network": network, "mode": mode, "dry_run": bool(dry_run), "limits": limits}

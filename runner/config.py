@@ -21,6 +21,7 @@ from urllib.parse import urlsplit
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, StrictInt, ValidationError
 
 from hftcore import venues
+from hftcore.address_lists import load_table
 from hftcore.errors import ConfigError
 from hftcore.settings import RiskLimits, Rule
 from hftcore.watch import WatchTable
@@ -298,13 +299,13 @@ def parse_peer(text: str) -> tuple[str, int | None]:
 
 
 def load_watch(path: Path, network: str) -> WatchTable:
-    """The watch table of an addresses file. Raises ConfigError."""
+    """The watch table of an addresses file: a table or a list. Raises ConfigError."""
     try:
-        watch = WatchTable.from_csv(path, network)
+        watch = load_table(path, network)
     except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}; give a CSV file with the columns address,exchange") from None
+        raise ConfigError(f"{path}: {error.strerror}; give a table or a list, as CSV: address,exchange") from None
     if not len(watch):
-        raise ConfigError(f"{path}: no address in it; each line is address,exchange")
+        raise ConfigError(f"{path}: no address in it")
     return watch
 
 

@@ -87,11 +87,12 @@ static void fill_venue(hft_venue_config *config, hft_err *err) {
 
 static hft_watch *make_watch(const uint8_t *script) {
     static hft_watch watch;
+    static const uint64_t key[HFT_WATCH_KEY_WORDS] = {1, 2, 3, 4, 5, 6, 7, 8};
     uint8_t other[22] = {0, 20};
     uint64_t noise = 1;
     uint32_t n = (uint32_t)atoi(config_get("watched"));
     void *memory = aligned_alloc(64, hft_watch_size(n));
-    if (memory == NULL || hft_watch_init(&watch, memory, n) < 0) die("watch table");
+    if (memory == NULL || hft_watch_init(&watch, memory, n, key) < 0) die("watch table");
     if (hft_watch_add(&watch, script, 22, 0) < 0) die("watch table");
     for (uint32_t i = 1; i < n; i++) {
         play_noise(other + 2, 20, &noise);

@@ -25,6 +25,9 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_BTC_COUNT
         HFT_E_BTC_REPEATED
         HFT_E_WATCH_FULL
+        HFT_E_WATCH_CONFLICT
+        HFT_E_WATCH_FORMAT
+        HFT_E_WATCH_DAMAGED
 
     const char *hft_status_name(int code)
     const char *hft_status_text(int code)

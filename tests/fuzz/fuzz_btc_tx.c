@@ -48,8 +48,9 @@ static size_t write_stripped(uint8_t *out, const hft_btc_tx *tx) {
 /* Every output's script is found once it is watched, under the number it was given. */
 static void watch_outputs(const hft_btc_tx *tx) {
     _Alignas(64) static uint8_t memory[1 << 16];
+    static const uint64_t key[HFT_WATCH_KEY_WORDS] = {1, 2, 3, 4, 5, 6, 7, 8};
     hft_watch watch;
-    if (hft_watch_size(512) > sizeof memory || hft_watch_init(&watch, memory, 512) != 0) abort();
+    if (hft_watch_size(512) > sizeof memory || hft_watch_init(&watch, memory, 512, key) != 0) abort();
     uint32_t pos = tx->outputs_pos;
     for (uint32_t i = 0; i < tx->n_outputs && i < 512; i++) {
         hft_btc_output o;

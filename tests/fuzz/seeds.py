@@ -129,6 +129,17 @@ MESSAGES = [
     message(b"notfound", INV) + message(b"feefilter", b"\0" * 8) + message(b"sendcmpct", b"\0" * 9),
 ]
 
+
+def watch_table() -> bytes:
+    """A table file with one bucket and two scripts whose hash is 0, the key being zeros; see hft/watch.h."""
+    entries = [bytes(8) + bytes([i]) * 10 + bytes(8) + bytes([i]) * 8 + bytes([34, i, 0, 0, i, 0]) for i in (1, 2)]
+    bucket = struct.pack("<12HI", 1, 1, *[0] * 10, 0) + bytes([0, 0, 0, 1, 0, 0]) + bytes(30)
+    names = b'{"labels":["a","b","c"],"origins":[["",0]]}'
+    head = b"hftwatch" + struct.pack("<IIIIQQ", 1, 1, 2, 3, len(names), 0) + bytes(64) + b"mainnet".ljust(16, b"\0")
+    # The target makes the checksum right where its first byte is odd.
+    return head.ljust(224, b"\0") + b"\1" * 32 + bucket + b"".join(entries) + names
+
+
 # By prefix of the target's name: fuzz_btc_tx takes "btc_tx", else "btc". A target of no known name gets them all.
 SEEDS = {
     "ws": WS,
@@ -137,6 +148,7 @@ SEEDS = {
     "text": TEXT,
     "order": ORDER,
     "btc_tx": TX,
+    "watch": [watch_table()],
     "btc": [*MESSAGES, *TX, VERSION, INV],
 }
 

@@ -106,7 +106,7 @@ def test_dry_run_is_the_default(directory: Path) -> None:
         ("[risk]", "[risks]", r"risks: unknown key; did you mean risk"),
         ("[risk]", "[risk]\nxyz = 1", r"risk\.xyz: unknown key; known here: burst, refill_ms"),
         ('network = "mainnet"', 'network = "main"', r"bitcoin\.network: .*not 'main' \("),
-        ('network = "mainnet"', 'network = "regtest"', r"bitcoin\.addresses: .*wallets\.csv.*\n?.*line 2.*network"),
+        ('network = "mainnet"', 'network = "regtest"', r"bitcoin\.addresses: .*\n?.*wallets\.csv:2: .*network"),
         ('"127.0.0.1"', '"127.0.0.1:http"', r"bitcoin\.peers\[0\]: .*HOST:PORT"),
         ('"wallets.csv"', '"walets.csv"', r"bitcoin\.addresses: .*walets\.csv: No such file.*address,exchange"),
         ('name = "binance"', 'name = "binanc"', r"venue\[0\]\.name: no venue 'binanc'; there are: binance"),

@@ -1,15 +1,17 @@
-"""WatchTable: exact answers, growth, and what it says about a CSV file."""
+"""WatchTable: exact answers, growth, conflicts and files."""
 
 from __future__ import annotations
 
+import hashlib
+import random
 import resource
 from pathlib import Path
 
 import pytest
 
 from hftcore import bitcoin
-from hftcore.errors import ConfigError
-from hftcore.watch import WatchTable
+from hftcore.errors import ConfigError, HftError, LimitExceeded
+from hftcore.watch import FILE_MAGIC, WatchEntry, WatchTable
 
 GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
 SEGWIT = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
@@ -35,6 +37,8 @@ def test_add_and_find() -> None:
     assert table.find(script(2)) is None
     assert table.find(b"") is None
     assert table.find(bytes(10_001)) is None
+    assert table.lookup(script(1)) == WatchEntry("kraken", "", 0)
+    assert table.lookup(script(2)) is None
     assert repr(table) == "<WatchTable: 3 scripts, 2 labels>"
 
 
@@ -87,77 +91,278 @@ def test_memory_is_given_back() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 40_000  # KiB
 
 
-def write(tmp_path: Path, text: str) -> Path:
-    path = tmp_path / "addresses.csv"
-    path.write_text(text, encoding="utf-8")
-    return path
+# ---- conflicts ----
 
 
-def test_csv(tmp_path: Path) -> None:
-    header = "\ufeffAddress , source,exchange,scriptpubkey_hex"
-    lines = [header, f"{GENESIS},a,satoshi,00", "", f' {SEGWIT} ,b,"bip, 173",', ""]
-    table = WatchTable.from_csv(write(tmp_path, "\r\n".join(lines)))
-    assert len(table) == 2
-    assert table.labels == ("satoshi", "bip, 173")
-    assert table.conflicts == ()
+def test_the_higher_priority_counts_or_else_the_first() -> None:
+    table = WatchTable()
+    assert table.put(script(1), "kraken", "list a") is None
+    assert table.put(script(1), "okx", "list b") == WatchEntry("okx", "list b", 0)
+    assert table.lookup(script(1)) == WatchEntry("kraken", "list a", 0)
+    assert table.labels == ("kraken",)
+    assert table.put(script(1), "okx", "list c", 5) == WatchEntry("kraken", "list a", 0)
+    assert table.lookup(script(1)) == WatchEntry("okx", "list c", 5)
+    assert table.put(script(1), "huobi", "list d", 4) == WatchEntry("huobi", "list d", 4)
+    assert table.put(script(1), "huobi", "list d", -4) == WatchEntry("huobi", "list d", -4)
+    assert table.put(script(1), "okx", "list e", 5) is None
+    assert table.lookup(script(1)) == WatchEntry("okx", "list c", 5)
+    assert table.put(script(1), "okx", "list f", 6) is None
+    assert table.lookup(script(1)) == WatchEntry("okx", "list f", 6)
+    assert table.labels == ("kraken", "okx")
+    assert len(table) == 1
 
 
-def test_csv_label_counts_before_exchange(tmp_path: Path) -> None:
-    table = WatchTable.from_csv(write(tmp_path, f"address,exchange,label\n{GENESIS},a,b\n"))
-    assert table.labels == ("b",)
+def test_sources_and_priorities_that_are_refused() -> None:
+    table = WatchTable()
+    for source in ("x" * 257, "a\nb", None):
+        with pytest.raises(ConfigError, match="source"):
+            table.add(script(1), "kraken", source)  # type: ignore[arg-type]
+    for priority in (1 << 31, -(1 << 31) - 1, 1.5, "1"):
+        with pytest.raises(ConfigError, match="priority"):
+            table.add(script(1), "kraken", "x", priority)  # type: ignore[arg-type]
+    assert len(table) == 0
+    for i in range(65_535):
+        table.put(script(1), "kraken", f"source {i}")
+    with pytest.raises(LimitExceeded, match="65536"):
+        table.put(script(1), "kraken", "one more")
 
 
-def test_csv_of_another_network(tmp_path: Path) -> None:
-    path = write(tmp_path, f"address,label\n{TESTNET},x\n")
-    assert len(WatchTable.from_csv(path, "signet")) == 1
-    with pytest.raises(ConfigError, match="line 2: address belongs to another network"):
-        WatchTable.from_csv(str(path))
+# ---- files ----
 
 
-def test_csv_reports_every_bad_line_at_once(tmp_path: Path) -> None:
-    lines = [
-        "address,label",
-        f"{GENESIS},good",
-        f"{GENESIS[:-1]}b,bad checksum",
-        f"{TESTNET},bad network",
-        f"{SEGWIT}",
-        f"{SEGWIT},",
-        ",no address",
-        f'"{SEGWIT}","two\nlines"',
-        f"{SEGWIT},good,too many",
-        f'{SEGWIT},"quote" behind',
+def real_script(random_: random.Random) -> bytes:
+    """A script of one of the types that exist, in about the shares that they have."""
+    heads: list[tuple[bytes, int, bytes]] = [
+        (b"\x76\xa9\x14", 20, b"\x88\xac"),
+        (b"\xa9\x14", 20, b"\x87"),
+        (b"\x00\x14", 20, b""),
+        (b"\x00\x20", 32, b""),
+        (b"\x51\x20", 32, b""),
+        (b"\x51\x02", 2, b""),
+        (b"\x21\x02", 32, b"\xac"),
+        (b"\x41\x04", 64, b"\xac"),
+        (b"\x51\x21\x02" + bytes(32) + b"\x21\x03", 32, b"\x52\xae"),
+        (b"\x60\x28", 40, b""),
     ]
-    with pytest.raises(ConfigError) as caught:
-        WatchTable.from_csv(write(tmp_path, "\n".join(lines)))
-    report = str(caught.value).splitlines()
-    assert report[0].endswith("addresses.csv: 8 lines cannot be used")
-    assert [line.split(":")[0] for line in report[1:]] == [f"line {n}" for n in (3, 4, 5, 6, 7, 9, 10, 11)]
-    for line, words in zip(
-        report[1:],
-        ["checksum", "another network", "1 fields", "label", "empty", "label", "3 fields", "expected after"],
-        strict=True,
-    ):
-        assert words in line
+    head, length, tail = random_.choice(heads)
+    return head + random_.randbytes(length) + tail
 
 
-@pytest.mark.parametrize("text", ["", "\n", f"{GENESIS},satoshi\n", "address\n", "label,source\n"])
-def test_csv_needs_its_header(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigError, match="the header must name"):
-        WatchTable.from_csv(write(tmp_path, text))
+def test_a_file_answers_as_a_dict_does(tmp_path: Path) -> None:
+    random_ = random.Random(5)
+    model: dict[bytes, WatchEntry] = {}
+    table = WatchTable(16)
+    for i in range(20_000):
+        item = real_script(random_)
+        if item not in model:
+            model[item] = WatchEntry(f"owner {i % 50}", f"list {i % 7}", i % 3 - 1)
+            assert table.add(item, *model[item]) is True
+    table.save(tmp_path / "table", "testnet4")
+    opened = WatchTable.open(tmp_path / "table")
+    assert opened.network == "testnet4"
+    assert opened.labels == table.labels
+    for _ in range(2):
+        assert len(opened) == len(table) == len(model)
+        assert all(opened.lookup(item) == entry == table.lookup(item) for item, entry in model.items())
+        for _ in range(20_000):
+            item = real_script(random_)
+            assert opened.find(item) == table.find(item) == (model[item].label if item in model else None)
+        for item in list(model)[:500]:  # one bit from a watched one
+            flipped = bytearray(item)
+            flipped[random_.randrange(len(item))] ^= 1 << random_.randrange(8)
+            assert (opened.find(flipped) is not None) == (bytes(flipped) in model)
+        opened.load()
+    opened.save(tmp_path / "again")
+    assert WatchTable.open(tmp_path / "again").lookup(next(iter(model))) == next(iter(model.values()))
 
 
-def test_csv_conflicts_are_kept_for_the_user(tmp_path: Path) -> None:
-    text = f"address,label\n{SEGWIT},first\n{SEGWIT.upper()},second\n{SEGWIT},first\n{GENESIS},second\n"
-    table = WatchTable.from_csv(write(tmp_path, text))
-    assert table.find(bitcoin.decode_address(SEGWIT)) == "first"
-    assert table.conflicts == (f"line 3: {SEGWIT.upper()} is watched as 'first', not 'second'",)
-    assert len(table) == 2
+def small_file(tmp_path: Path) -> Path:
+    table = WatchTable()
+    for i in range(20):
+        table.add(script(i), f"owner {i % 3}", "a list", i % 2)
+    table.save(tmp_path / "table")
+    return tmp_path / "table"
 
 
-def test_csv_that_is_no_text(tmp_path: Path) -> None:
-    path = tmp_path / "binary"
-    path.write_bytes(b"address,label\n\xff\xfe\xfd,x\n")
-    with pytest.raises(ConfigError, match="not UTF-8"):
-        WatchTable.from_csv(path)
+def test_an_opened_table_is_frozen(tmp_path: Path) -> None:
+    table = WatchTable.open(small_file(tmp_path))
+    assert table.frozen
+    for change in (table.add, table.put):
+        with pytest.raises(HftError) as caught:
+            change(script(1), "x")
+        assert caught.value.name == "HFT_E_STATE"
+
+
+def test_a_file_is_small(tmp_path: Path) -> None:
+    table = WatchTable()
+    for i in range(100_000):
+        table.add(script(i), "one")
+    table.save(tmp_path / "table")
+    assert (tmp_path / "table").stat().st_size <= 48 * 100_000
+
+
+def test_an_empty_table_is_a_file_too(tmp_path: Path) -> None:
+    WatchTable().save(tmp_path / "table")
+    table = WatchTable.open(tmp_path / "table")
+    assert len(table) == 0
+    assert table.find(script(1)) is None
+
+
+def test_a_file_that_is_cut_off_is_refused_at_every_length(tmp_path: Path) -> None:
+    whole = small_file(tmp_path).read_bytes()
+    assert whole.startswith(FILE_MAGIC)
+    path = tmp_path / "cut"
+    for size in range(len(whole)):
+        path.write_bytes(whole[:size])
+        with pytest.raises(ConfigError) as caught:
+            WatchTable.open(path)
+        assert str(caught.value).startswith(f"{path}: ")
+        assert caught.value.name == ("HFT_E_WATCH_FORMAT" if size < 8 else "HFT_E_WATCH_DAMAGED")
+
+
+def test_every_damaged_byte_is_found(tmp_path: Path) -> None:
+    whole = small_file(tmp_path).read_bytes()
+    random_ = random.Random(1)
+    path = tmp_path / "damaged"
+    for at in range(len(whole)):
+        damaged = bytearray(whole)
+        damaged[at] ^= 1 << random_.randrange(8)
+        path.write_bytes(damaged)
+        with pytest.raises(ConfigError) as caught:
+            use(path)
+        assert caught.value.name in ("HFT_E_WATCH_FORMAT", "HFT_E_WATCH_DAMAGED")
+
+
+def use(path: Path) -> None:
+    table = WatchTable.open(path)
+    for i in range(40):
+        table.lookup(script(i))
+    table.load()
+
+
+def reseal(data: bytearray) -> bytes:
+    """Makes the header's checksums right again: what somebody would do who wants to harm."""
+    data[120:152] = hashlib.sha256(data[256:]).digest()
+    data[224:256] = hashlib.sha256(data[:224]).digest()
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        b"",
+        b"{}",
+        b"[]",
+        b"7",
+        b"[" * 200_000,
+        b'{"labels":["a"],"origins":[["",0]]}',
+        b'{"labels":["a","b","a"],"origins":[["",0]]}',
+        b'{"labels":["a","b",""],"origins":[["",0]]}',
+        b'{"labels":["a","b",{}],"origins":[["",0]]}',
+        b'{"labels":{"a":1,"b":2,"c":3},"origins":[["",0]]}',
+        b'{"labels":["a","b","c"],"origins":[["",0,0]]}',
+        b'{"labels":["a","b","c"],"origins":[["","x"]]}',
+        b'{"labels":["a","b","c"],"origins":7}',
+        b"\xff\xfe",
+    ],
+    ids=lambda names: f"{names[:30]!r} {len(names)}",
+)
+def test_names_that_make_no_sense_are_refused(tmp_path: Path, names: bytes) -> None:
+    path = small_file(tmp_path)
+    whole = path.read_bytes()
+    body = whole[: whole.index(b'{"labels"')]
+    data = bytearray(body + names)
+    data[24:32] = len(names).to_bytes(8, "little")
+    path.write_bytes(reseal(data))
+    with pytest.raises(ConfigError, match="damaged"):
+        WatchTable.open(path)
+
+
+def test_labels_and_origins_out_of_range_are_no_answer(tmp_path: Path) -> None:
+    path = small_file(tmp_path)
+    data = bytearray(path.read_bytes())
+    at = data.index(script(5))
+    data[at + 35 : at + 40] = b"\xff" * 5
+    path.write_bytes(reseal(data))
+    table = WatchTable.open(path)
+    table.load()
+    assert table.lookup(script(5)) is None
+    data[at + 35 : at + 38] = b"\0\0\0"
+    path.write_bytes(reseal(data))
+    assert WatchTable.open(path).lookup(script(5)) == WatchEntry("owner 0", "", 0)
+
+
+def test_files_of_other_kinds_are_refused(tmp_path: Path) -> None:
+    path = small_file(tmp_path)
+    data = bytearray(path.read_bytes())
+    data[8] = 2
+    path.write_bytes(reseal(data))
+    with pytest.raises(ConfigError, match="another version") as caught:
+        WatchTable.open(path)
+    assert caught.value.name == "HFT_E_WATCH_FORMAT"
+    for wrong in (tmp_path, Path("/dev/null")):
+        with pytest.raises(ConfigError, match="not a regular file"):
+            WatchTable.open(wrong)
     with pytest.raises(FileNotFoundError):
-        WatchTable.from_csv(tmp_path / "absent")
+        WatchTable.open(tmp_path / "absent")
+
+
+def test_an_open_table_keeps_the_file_that_it_had(tmp_path: Path) -> None:
+    path = small_file(tmp_path)
+    before = WatchTable.open(path)
+    other = WatchTable()
+    other.add(script(99), "new owner")
+    other.save(path)
+    assert before.find(script(1)) == "owner 1"
+    before.load()
+    assert before.find(script(1)) == "owner 1"
+    assert WatchTable.open(path).labels == ("new owner",)
+    assert [item.name for item in tmp_path.iterdir()] == ["table"]
+
+
+def test_saving_that_fails_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise OSError("no space")
+
+    path = small_file(tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr("os.fsync", fail)
+    with pytest.raises(OSError, match="no space"):
+        WatchTable().save(path)
+    assert path.read_bytes() == before
+    assert [item.name for item in tmp_path.iterdir()] == ["table"]
+
+
+def test_a_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = small_file(tmp_path)
+    table = WatchTable.open(path)
+    with path.open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(ConfigError, match="shorter"):
+        table.load()
+
+
+def test_descriptors_are_given_back(tmp_path: Path) -> None:
+    path = small_file(tmp_path)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    for _ in range(20):
+        WatchTable.open(path)
+        WatchTable.open(path).load()
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_locking(tmp_path: Path) -> None:
+    table = WatchTable.open(small_file(tmp_path))
+    limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    before = locked_kib()
+    table.lock()
+    table.load()
+    assert locked_kib() > before
+    del table
+    assert locked_kib() == before
+    assert limits == resource.getrlimit(resource.RLIMIT_MEMLOCK)
+
+
+def locked_kib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmLck"))

@@ -79,6 +79,8 @@
     X(HFT_E_WATCH_FULL, -17000, "watch table full")                                                         \
     X(HFT_E_WATCH_SCRIPT, -17001, "script empty or too long to watch")                                      \
     X(HFT_E_WATCH_CONFLICT, -17002, "script already watched under another label")                           \
+    X(HFT_E_WATCH_FORMAT, -17003, "not a watch table, or one of another version")                           \
+    X(HFT_E_WATCH_DAMAGED, -17004, "watch table is damaged")                                                \
     /* risk: why an order was refused */                                                                    \
     X(HFT_E_RISK_KILLED, -18000, "kill switch is on")                                                       \
     X(HFT_E_RISK_RATE, -18001, "order rate limit reached")                                                  \
