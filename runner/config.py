@@ -75,7 +75,9 @@ class BitcoinSection(_Section):
 
     network: Network = Field(default="mainnet", description='"mainnet", "testnet4", "signet" or "regtest"')
     peers: list[str] = Field(default=[], description='a list of "HOST:PORT"; empty = found through DNS seeds')
-    addresses: str = Field(description="path of a CSV file with the columns address and exchange (or label)")
+    addresses: str = Field(
+        description="path of a table of hft addresses build, or of a list such as a CSV: address,exchange"
+    )
     whale_sat: Btc | None = Field(
         default=None, alias="whale_btc", description='decimal text in BTC such as "100": report every output that large'
     )
