@@ -1,18 +1,5 @@
 from libc.stdint cimport uint32_t
 
-from hftcore.libhft.btc cimport hft_btc_tx
-
-
-cdef class Transaction:
-    cdef readonly bytes raw
-    cdef hft_btc_tx tx
-    cdef str _txid
-    cdef str _wtxid
-    cdef tuple _inputs
-    cdef tuple _outputs
-
-    cdef int _hash(self) except -1
-
 
 cdef class MessageParser:
     cdef bytearray _buffer

@@ -10,6 +10,18 @@ from hftcore.addresses import decode_address as decode_address
 from hftcore.addresses import encode_address as encode_address
 from hftcore.addresses import get_network as get_network
 from hftcore.errors import HftError
+from hftcore.tx import Block as Block
+from hftcore.tx import OutPoint as OutPoint
+from hftcore.tx import Owner as Owner
+from hftcore.tx import OwnerReason as OwnerReason
+from hftcore.tx import ScriptType as ScriptType
+from hftcore.tx import Transaction as Transaction
+from hftcore.tx import TxIn as TxIn
+from hftcore.tx import TxOut as TxOut
+from hftcore.tx import classify_script as classify_script
+from hftcore.tx import parse_block as parse_block
+from hftcore.tx import parse_transaction as parse_transaction
+from hftcore.tx import split_transactions as split_transactions
 from hftcore.watch import WatchTable as WatchTable
 
 __all__ = [
@@ -17,11 +29,16 @@ __all__ = [
     "MESSAGE_MAX",
     "NETWORKS",
     "PROTOCOL_VERSION",
+    "Block",
     "InvEntry",
     "InvType",
     "Message",
     "MessageParser",
     "Network",
+    "OutPoint",
+    "Owner",
+    "OwnerReason",
+    "ScriptType",
     "Transaction",
     "TxIn",
     "TxOut",
@@ -30,6 +47,7 @@ __all__ = [
     "build_inv",
     "build_message",
     "build_version",
+    "classify_script",
     "decode_address",
     "decode_compact_size",
     "encode_address",
@@ -69,46 +87,12 @@ class InvEntry(NamedTuple):
     type: int
     hash: str
 
-class TxIn(NamedTuple):
-    prev_txid: str
-    prev_index: int
-    script: bytes
-    sequence: int
-
-class TxOut(NamedTuple):
-    value: int
-    script: bytes
-
 @final
 class MessageParser:
     def __init__(self, network: str = "mainnet", *, message_max: int = 4_000_000) -> None: ...
     @property
     def error(self) -> HftError | None: ...
     def feed(self, data: Buffer) -> list[Message]: ...
-
-@final
-class Transaction:
-    def __new__(cls, raw: Buffer) -> Transaction: ...
-    @property
-    def raw(self) -> bytes: ...
-    @property
-    def txid(self) -> str: ...
-    @property
-    def wtxid(self) -> str: ...
-    @property
-    def version(self) -> int: ...
-    @property
-    def locktime(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    @property
-    def vsize(self) -> int: ...
-    @property
-    def has_witness(self) -> bool: ...
-    @property
-    def inputs(self) -> tuple[TxIn, ...]: ...
-    @property
-    def outputs(self) -> tuple[TxOut, ...]: ...
 
 def build_message(network: str, command: str, payload: Buffer = b"") -> bytes: ...
 def build_version(
@@ -127,6 +111,3 @@ def parse_version(payload: Buffer) -> Version: ...
 def parse_inv(payload: Buffer) -> list[InvEntry]: ...
 def encode_compact_size(value: int) -> bytes: ...
 def decode_compact_size(data: Buffer, pos: int = 0) -> tuple[int, int]: ...
-def parse_transaction(raw: Buffer) -> Transaction: ...
-def parse_block(raw: Buffer) -> list[bytes]: ...
-def split_transactions(raw: Buffer) -> list[bytes]: ...

@@ -1,4 +1,6 @@
-"""Bitcoin's peer-to-peer messages, transactions and addresses (and WatchTable, which hftcore.watch defines).
+"""Bitcoin's peer-to-peer messages, transactions and addresses, and the watch table.
+
+Transactions and blocks are defined in hftcore.tx, addresses in hftcore.addresses, WatchTable in hftcore.watch.
 
 Nothing here does I/O: bytes go in, bytes and plain values come out. Hashes are hex in display order (the reverse of
 their order on the wire), amounts satoshi, scripts raw bytes.
@@ -31,29 +33,31 @@ from hftcore.libhft.btc cimport (
     hft_btc_checksum,
     hft_btc_compact_size_put,
     hft_btc_compact_size_read,
-    hft_btc_ids,
-    hft_btc_input,
     hft_btc_message,
-    hft_btc_next_input,
     hft_btc_next_message,
-    hft_btc_next_output,
-    hft_btc_output,
     hft_btc_parse_inv,
-    hft_btc_parse_tx,
     hft_btc_parse_version,
-    hft_btc_tx,
     hft_btc_version,
-    hft_btc_vsize,
 )
-from hftcore.libhft.status cimport (
-    HFT_E_BTC_CHECKSUM,
-    HFT_E_BTC_COUNT,
-    HFT_E_BTC_TRAILING,
-    HFT_E_BTC_TRUNCATED,
-)
+from hftcore.libhft.status cimport HFT_E_BTC_CHECKSUM, HFT_E_BTC_COUNT
+from hftcore.tx cimport as_bytes, display, ptr
 
 from hftcore.addresses import NETWORKS, Network, decode_address, encode_address, get_network
 from hftcore.errors import ConfigError, LocalProtocolError
+from hftcore.tx import (
+    Block,
+    OutPoint,
+    Owner,
+    OwnerReason,
+    ScriptType,
+    Transaction,
+    TxIn,
+    TxOut,
+    classify_script,
+    parse_block,
+    parse_transaction,
+    split_transactions,
+)
 from hftcore.watch import WatchTable
 
 __all__ = [
@@ -61,11 +65,16 @@ __all__ = [
     "MESSAGE_MAX",
     "NETWORKS",
     "PROTOCOL_VERSION",
+    "Block",
     "InvEntry",
     "InvType",
     "Message",
     "MessageParser",
     "Network",
+    "OutPoint",
+    "Owner",
+    "OwnerReason",
+    "ScriptType",
     "Transaction",
     "TxIn",
     "TxOut",
@@ -74,6 +83,7 @@ __all__ = [
     "build_inv",
     "build_message",
     "build_version",
+    "classify_script",
     "decode_address",
     "decode_compact_size",
     "encode_address",
@@ -91,8 +101,6 @@ init_core()
 PROTOCOL_VERSION = HFT_BTC_PROTOCOL_VERSION
 MESSAGE_MAX = HFT_BTC_MESSAGE_MAX
 INV_MAX = HFT_BTC_INV_MAX
-
-cdef size_t BLOCK_HEADER_LEN = 80
 
 
 class InvType(IntEnum):
@@ -117,26 +125,8 @@ Version.__doc__ = "Payload of a version message; timestamp in Unix seconds."
 InvEntry = namedtuple("InvEntry", ("type", "hash"), module=__name__)
 InvEntry.__doc__ = "An entry of inv, getdata or notfound: type as int (see InvType), hash as hex in display order."
 
-TxIn = namedtuple("TxIn", ("prev_txid", "prev_index", "script", "sequence"), module=__name__)
-TxIn.__doc__ = "A transaction input: the outpoint it spends, its scriptSig and its sequence number."
-
-TxOut = namedtuple("TxOut", ("value", "script"), module=__name__)
-TxOut.__doc__ = "A transaction output: value in satoshi and scriptPubKey."
-
 
 # ---- helpers ----
-
-cdef bytes as_bytes(object data):
-    return data if type(data) is bytes else memoryview(data).tobytes()
-
-
-cdef const uint8_t *ptr(bytes data) noexcept:
-    return <const uint8_t *>PyBytes_AS_STRING(data)
-
-
-cdef str display(const uint8_t *wire_hash):
-    return PyBytes_FromStringAndSize(<const char *>wire_hash, 32)[::-1].hex()
-
 
 cdef bytes wire(object text):
     data = bytes.fromhex(text)
@@ -306,152 +296,3 @@ def decode_compact_size(data, pos=0):
     cdef uint64_t value
     check(hft_btc_compact_size_read(&value, ptr(raw), <size_t>PyBytes_GET_SIZE(raw), &at, <uint64_t>-1), "CompactSize")
     return value, at
-
-
-# ---- transactions ----
-
-@cython.final
-cdef class Transaction:
-    """A transaction that parse_transaction() accepted: `raw` and what it says.
-
-    Hashes, inputs and outputs are worked out when asked for.
-    """
-
-    def __cinit__(self, raw):
-        self.raw = as_bytes(raw)
-        cdef size_t size = <size_t>PyBytes_GET_SIZE(self.raw)
-        check(hft_btc_parse_tx(&self.tx, ptr(self.raw), size), "transaction")
-        if self.tx.size != size:
-            check(HFT_E_BTC_TRAILING, f"transaction of {self.tx.size} bytes, {size} given")
-
-    cdef int _hash(self) except -1:
-        cdef uint8_t txid[32]
-        cdef uint8_t wtxid[32]
-        hft_btc_ids(txid, wtxid, &self.tx)
-        self._txid = display(txid)
-        self._wtxid = display(wtxid)
-        return 0
-
-    @property
-    def txid(self):
-        """The double SHA-256 without the witness: hex, display order."""
-        if self._txid is None:
-            self._hash()
-        return self._txid
-
-    @property
-    def wtxid(self):
-        """The double SHA-256 with the witness (BIP141): hex, display order."""
-        if self._wtxid is None:
-            self._hash()
-        return self._wtxid
-
-    @property
-    def version(self):
-        """The version field, signed."""
-        return self.tx.version
-
-    @property
-    def locktime(self):
-        """The lock time: a block height, or Unix seconds from 500,000,000 on."""
-        return self.tx.locktime
-
-    @property
-    def size(self):
-        """Length in bytes, witness included."""
-        return self.tx.size
-
-    @property
-    def vsize(self):
-        """Virtual size: weight units / 4, rounded up (BIP141)."""
-        return hft_btc_vsize(&self.tx)
-
-    @property
-    def has_witness(self):
-        """Whether at least one input carries a witness."""
-        return self.tx.witness_pos != 0
-
-    @property
-    def inputs(self):
-        """The inputs, a tuple of TxIn."""
-        cdef hft_btc_input inp
-        cdef uint32_t pos = self.tx.inputs_pos
-        if self._inputs is None:
-            found = []
-            for _ in range(self.tx.n_inputs):
-                hft_btc_next_input(&inp, &self.tx, &pos)
-                script = PyBytes_FromStringAndSize(<const char *>inp.script, inp.script_len)
-                found.append(TxIn(display(inp.prev_txid), inp.prev_index, script, inp.sequence))
-            self._inputs = tuple(found)
-        return self._inputs
-
-    @property
-    def outputs(self):
-        """The outputs, a tuple of TxOut."""
-        cdef hft_btc_output out
-        cdef uint32_t pos = self.tx.outputs_pos
-        if self._outputs is None:
-            found = []
-            for _ in range(self.tx.n_outputs):
-                hft_btc_next_output(&out, &self.tx, &pos)
-                found.append(TxOut(out.value, PyBytes_FromStringAndSize(<const char *>out.script, out.script_len)))
-            self._outputs = tuple(found)
-        return self._outputs
-
-    def __repr__(self):
-        return f"<Transaction {self.txid}: {self.tx.n_inputs} in, {self.tx.n_outputs} out, {self.vsize} vB>"
-
-
-def parse_transaction(raw):
-    """The transaction that `raw` (bytes-like) is, from its first to its last byte (BIP144 serialisation).
-
-    Structure and amounts are checked, scripts and signatures are not. Raises RemoteProtocolError: HFT_E_BTC_TRUNCATED,
-    _COMPACT_SIZE, _TX (no input, no output, superfluous witness, unknown flag), _AMOUNT, _TOO_LARGE, _TRAILING.
-    """
-    return Transaction(raw)
-
-
-cdef uint64_t read_count(bytes data, size_t *pos, str what) except? 0:
-    cdef uint64_t n
-    cdef size_t size = <size_t>PyBytes_GET_SIZE(data)
-    check(hft_btc_compact_size_read(&n, ptr(data), size, pos, size), what)
-    return n
-
-
-def parse_block(raw):
-    """The raw transactions of a raw block (80-byte header, count, transactions), in order, each checked as by
-    parse_transaction(). The header is not looked at.
-    """
-    cdef bytes data = as_bytes(raw)
-    cdef size_t size = <size_t>PyBytes_GET_SIZE(data), pos = BLOCK_HEADER_LEN
-    cdef hft_btc_tx tx
-    cdef uint64_t n, i
-    if size <= BLOCK_HEADER_LEN:
-        check(HFT_E_BTC_TRUNCATED, "block")
-    n = read_count(data, &pos, "block")
-    result = []
-    for i in range(n):
-        check(hft_btc_parse_tx(&tx, ptr(data) + pos, size - pos), f"transaction {i + 1} of the block, at byte {pos}")
-        result.append(data[pos:pos + tx.size])
-        pos += tx.size
-    if pos != size:
-        check(HFT_E_BTC_TRAILING, f"block of {pos} bytes, {size} given")
-    return result
-
-
-def split_transactions(raw):
-    """The raw transactions of a file: either u32 count, then for each u32 length and its bytes (little-endian), or a
-    raw block. The first form is taken where its lengths fill the file exactly; its transactions are not parsed.
-    """
-    cdef bytes data = as_bytes(raw)
-    result = []
-    count, pos = int.from_bytes(data[:4], "little"), 4
-    while len(result) < count and pos + 4 <= len(data):
-        end = pos + 4 + int.from_bytes(data[pos:pos + 4], "little")
-        if end > len(data):
-            break
-        result.append(data[pos + 4:end])
-        pos = end
-    if len(data) >= 4 and len(result) == count and pos == len(data):
-        return result
-    return parse_block(data)

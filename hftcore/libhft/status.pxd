@@ -21,6 +21,7 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_ORDER_TEMPLATE
         HFT_E_BTC_CHECKSUM
         HFT_E_BTC_TRUNCATED
+        HFT_E_BTC_TX
         HFT_E_BTC_TRAILING
         HFT_E_BTC_COUNT
         HFT_E_BTC_REPEATED

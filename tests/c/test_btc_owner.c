@@ -67,6 +67,7 @@ static void test_types_of_fixed_form(void) {
     CHECK_EQ(TYPE("\x61\x20", 7, 32, ""), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("\x51\x02\x4e\x73", 0, 0, ""), HFT_BTC_SCRIPT_ANCHOR);
     CHECK_EQ(TYPE("\x52\x02\x4e\x73", 0, 0, ""), HFT_BTC_SCRIPT_WITNESS_UNKNOWN);
+    CHECK_EQ(TYPE("\x51\x03\x4e\x73\x00", 0, 0, ""), HFT_BTC_SCRIPT_WITNESS_UNKNOWN);
     CHECK_EQ(TYPE("\x21", 2, 33, "\xac"), HFT_BTC_SCRIPT_P2PK);
     CHECK_EQ(TYPE("\x21", 3, 33, "\xac"), HFT_BTC_SCRIPT_P2PK);
     CHECK_EQ(TYPE("\x21", 4, 33, "\xac"), HFT_BTC_SCRIPT_NONSTANDARD);
@@ -75,6 +76,7 @@ static void test_types_of_fixed_form(void) {
     CHECK_EQ(TYPE("\x41", 2, 65, "\xac"), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("\x41", 4, 65, "\xad"), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("\x20", 2, 32, "\xac"), HFT_BTC_SCRIPT_NONSTANDARD);
+    CHECK_EQ(TYPE("\x22", 2, 33, "\xac"), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("", 0, 0, ""), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("\x51", 0, 0, ""), HFT_BTC_SCRIPT_NONSTANDARD);
     CHECK_EQ(TYPE("\x6a", 0, 0, ""), HFT_BTC_SCRIPT_OP_RETURN);
@@ -328,6 +330,67 @@ static void test_p2wpkh(void) {
     CHECK_EQ(ask_witness(LIST(&key)), HFT_BTC_OWNER_NONSTANDARD);
 }
 
+/* Integers of r_len and s_len bytes, then a type of hash. */
+static bytes make_signature(size_t r_len, uint8_t r, size_t s_len, uint8_t s) {
+    bytes made = {.len = 0};
+    PUT(&made, "\x30");
+    put_u8(&made, (unsigned)(4 + r_len + s_len));
+    put_u8(&made, 2);
+    put_u8(&made, (unsigned)r_len);
+    put_fill(&made, r, r_len);
+    put_u8(&made, 2);
+    put_u8(&made, (unsigned)s_len);
+    put_fill(&made, s, s_len);
+    put_u8(&made, 1);
+    return made;
+}
+
+static int is_signature(const bytes *s) {
+    int reason = ask_witness(LIST(s, &key));
+    CHECK(reason == HFT_BTC_OWNER_KNOWN || reason == HFT_BTC_OWNER_NONSTANDARD);
+    return reason == HFT_BTC_OWNER_KNOWN;
+}
+
+static void test_signatures(void) {
+    static const struct {
+        uint8_t r_len, r, s_len, s;
+        int good;
+    } cases[] = {
+        {32, 1, 32, 1, 1},    {1, 1, 1, 1, 1},      {33, 1, 33, 1, 1},    {32, 0x7f, 1, 0, 1},  {1, 0, 32, 0x7f, 1},
+        {0, 1, 1, 1, 0},      {1, 1, 0, 1, 0},      {33, 1, 34, 1, 0},    {32, 0x80, 32, 1, 0}, {32, 1, 32, 0x80, 0},
+        {2, 0, 32, 1, 0},     {32, 1, 2, 0, 0},     {60, 1, 60, 1, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        bytes s = make_signature(cases[i].r_len, cases[i].r, cases[i].s_len, cases[i].s);
+        CHECK_EQ(is_signature(&s), cases[i].good);
+        for (size_t at = 0; cases[i].good && at < s.len - 1; at++) { /* each length and each tag counts */
+            int is_value = (at > 3 && at < 4u + cases[i].r_len) || at > 5u + cases[i].r_len;
+            bytes bad = s;
+            bad.data[at]++;
+            if (!is_value) CHECK_EQ(is_signature(&bad), 0);
+            bad.data[at] = 0;
+            if (!is_value) CHECK_EQ(is_signature(&bad), 0);
+        }
+        for (size_t cut = 0; cases[i].good && cut < s.len; cut++) {
+            bytes bad = s;
+            bad.len = cut;
+            CHECK_EQ(is_signature(&bad), 0);
+        }
+    }
+    bytes padded = make_signature(33, 0x90, 33, 0x90); /* a zero in front keeps a number positive */
+    padded.data[4] = 0;
+    padded.data[4 + 33 + 2] = 0;
+    CHECK_EQ(is_signature(&padded), 1);
+    bytes past_end = make_signature(32, 1, 32, 1);
+    past_end.data[3] = 0xff;
+    CHECK_EQ(is_signature(&past_end), 0);
+    bytes inconsistent = make_signature(32, 1, 32, 1);
+    put_u8(&inconsistent, 1); /* two bytes for the type of hash */
+    CHECK_EQ(is_signature(&inconsistent), 0);
+    inconsistent.data[1]++;
+    CHECK_EQ(is_signature(&inconsistent), 0);
+}
+
 static void test_p2wsh(void) {
     CHECK_EQ(ask_witness(LIST(&empty, &signature, &multisig)), HFT_BTC_OWNER_KNOWN);
     check_p2wsh(&multisig);
@@ -399,6 +462,7 @@ static void test_nested(void) {
     check_p2sh(&program);
     item(&u, &key);
     CHECK_EQ(ask(&u), HFT_BTC_OWNER_NONSTANDARD); /* three items */
+    CHECK_EQ(ask_script_sig(LIST(&signature, &program)), HFT_BTC_OWNER_NONSTANDARD);
     unlock other = {.script_sig = u.script_sig};
     item(&other, &signature);
     item(&other, &long_key); /* of somebody else */
@@ -480,6 +544,8 @@ static void test_scripts_that_look_like_keys(void) {
     CHECK(RUNS("\x6d\x74\x9a") == 0);            /* 2DROP DEPTH BOOLAND: the same */
     CHECK(RUNS("\x6d\x00\x00\x00\xae\x69"));     /* 2DROP 0 0 0 CHECKMULTISIG VERIFY */
     CHECK(RUNS("\x6d\x73\x77"));                 /* 2DROP IFDUP NIP */
+    CHECK(RUNS("\x75\x8b\x75"));                 /* DROP 1ADD DROP: of the 2 bytes, which may be a number */
+    CHECK(RUNS("\x75\x73\x93\x75"));             /* DROP IFDUP ADD DROP: 2 bytes twice, not with the signature */
     CHECK(RUNS("") == 0);                        /* leaves three */
     CHECK(RUNS("\x75") == 0);                    /* leaves two */
     CHECK(RUNS("\x6d\x75") == 0);                /* leaves none */
@@ -496,7 +562,8 @@ static void test_scripts_that_look_like_keys(void) {
     CHECK(RUNS("\x88") == 0);                    /* EQUALVERIFY of different lengths */
     CHECK(RUNS("\xad") == 0);                    /* CHECKSIGVERIFY with no key */
     CHECK(RUNS("\xa5") == 0);                    /* WITHIN of no numbers */
-    CHECK(RUNS("\x79") == 0);                    /* PICK of no number */
+    CHECK(RUNS("\x79\x6d") == 0);                /* PICK of no number */
+    CHECK(RUNS("\x6d\x68\x51\x63") == 0);        /* ENDIF before IF */
     CHECK(RUNS("\xae") == 0);                    /* CHECKMULTISIG of no number */
 }
 
@@ -510,6 +577,7 @@ int main(void) {
     test_p2sh();
     test_script_sig_opcodes();
     test_p2wpkh();
+    test_signatures();
     test_p2wsh();
     test_taproot();
     test_nested();

@@ -5,13 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections import Counter
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 import bitcoin as bitcoinlib
 import pytest
-from bitcoin.core import CTransaction, b2lx, lx
+import zstandard
+from bitcoin.core import CBlock, CTransaction, b2lx, lx
+from bitcoin.core.script import OPCODES_BY_NAME, CScript
 from bitcoin.messages import (
     MsgSerializable,
     msg_getdata,
@@ -26,6 +29,8 @@ from bitcoin.net import CInv
 
 from hftcore import addresses, bitcoin
 from hftcore.errors import ConfigError, RemoteProtocolError
+from runner.sim import serialize
+from runner.sim.serialize import TxInput, TxOutput
 
 MONEY_MAX = 21_000_000 * 100_000_000
 CHAINS = {"main": "mainnet", "testnet4": "testnet4", "signet": "signet", "regtest": "regtest"}
@@ -41,18 +46,36 @@ def load(path: Path) -> list[Any]:
     return result
 
 
+def assert_same_type(ours: bitcoin.ScriptType, script: CScript) -> None:
+    """As far as python-bitcoinlib knows types."""
+    assert (ours == "p2sh") == script.is_p2sh()
+    assert (ours == "p2wpkh") == script.is_witness_v0_keyhash()
+    assert (ours == "p2wsh") == script.is_witness_v0_scripthash()
+    if ours == "op_return":
+        assert script.is_unspendable()
+    if ours in ("p2tr", "anchor", "witness_unknown"):
+        assert script.is_witness_scriptpubkey()
+
+
 def assert_same(raw: bytes) -> None:
     ours, theirs = bitcoin.parse_transaction(raw), CTransaction.deserialize(raw)
     assert ours.raw == theirs.serialize()
     assert ours.txid == b2lx(theirs.GetTxid())
     assert ours.wtxid == b2lx(theirs.GetHash())
-    assert [tuple(out) for out in ours.outputs] == [(out.nValue, bytes(out.scriptPubKey)) for out in theirs.vout]
-    assert [tuple(i) for i in ours.inputs] == [
+    assert [(out.value, out.script) for out in ours.outputs] == [
+        (out.nValue, bytes(out.scriptPubKey)) for out in theirs.vout
+    ]
+    assert [(*i.prevout, i.script, i.sequence) for i in ours.inputs] == [
         (b2lx(i.prevout.hash), i.prevout.n, bytes(i.scriptSig), i.nSequence) for i in theirs.vin
     ]
     assert (ours.version, ours.locktime, ours.size) == (theirs.nVersion, theirs.nLockTime, len(raw))
+    assert ours.weight == theirs.calc_weight()
     assert ours.vsize == -(-theirs.calc_weight() // 4)
     assert ours.has_witness == (not theirs.wit.is_null())
+    if ours.has_witness:
+        assert [i.witness for i in ours.inputs] == [tuple(i.scriptWitness.stack) for i in theirs.wit.vtxinwit]
+    for out, other in zip(ours.outputs, theirs.vout, strict=True):
+        assert_same_type(out.type, other.scriptPubKey)
 
 
 @pytest.mark.parametrize(("name", "count"), [("txs_866342.bin", 4864), ("txs_702861.bin", 2500)])
@@ -61,8 +84,92 @@ def test_mainnet_blocks(shared: Path, name: str, count: int) -> None:
     assert len(transactions) == count
     for raw in transactions:
         assert_same(raw)
-    block = bytes(80) + bitcoin.encode_compact_size(count) + b"".join(transactions)
-    assert bitcoin.parse_block(block) == transactions
+    txids = [lx(bitcoin.parse_transaction(raw).txid) for raw in transactions]
+    header = bytes(36) + CBlock.build_merkle_tree_from_txids(txids)[-1] + bytes(12)
+    block = bitcoin.parse_block(header + bitcoin.encode_compact_size(count) + b"".join(transactions))
+    assert [tx.raw for tx in block.transactions] == transactions
+    assert block.merkle_root_matches
+
+
+def test_owners_of_inputs_in_block_866342(shared: Path) -> None:
+    """Beside the outputs that the inputs spend, in their order; the coinbase spends none."""
+    packed = (shared / "data" / "block_866342_spent_utxos.json.zst").read_bytes()
+    spent = iter(json.loads(zstandard.ZstdDecompressor().decompress(packed, max_output_size=1 << 28)))
+    known, hidden = 0, Counter[str]()
+    for raw in bitcoin.split_transactions((shared / "data" / "txs_866342.bin").read_bytes()):
+        for txin in bitcoin.parse_transaction(raw).inputs:
+            owner = txin.owner
+            if owner.reason == "coinbase":
+                continue
+            script = bytes.fromhex(next(spent)["txout"]["script_pubkey"])
+            if owner.script is None:
+                assert bitcoin.classify_script(script) == "p2tr"
+                hidden[owner.reason] += 1
+                continue
+            assert owner.script == script
+            assert owner.type is bitcoin.classify_script(script)
+            known += 1
+    assert next(spent, None) is None
+    assert known == 5599
+    assert hidden == {"taproot_key": 2223, "taproot_script": 150}
+
+
+def script_of(text: str) -> bytes:
+    """The scripts of Core's vectors: names of opcodes, numbers, raw bytes as 0x.., texts in quotes."""
+    script = b""
+    for word in text.split():
+        if word.startswith("0x"):
+            script += bytes.fromhex(word[2:])
+        elif word.startswith("'"):
+            script += CScript([word[1:-1].encode()])
+        elif re.fullmatch(r"-?\d+", word):
+            script += CScript([int(word)])
+        else:
+            script += bytes([OPCODES_BY_NAME["OP_" + word.removeprefix("OP_")]])
+    return script
+
+
+def test_owners_of_inputs_in_core_tx_valid(vectors: Path) -> None:
+    """Odd but valid transactions: an owner that is known is the right one, unless nodes would not relay the spending
+    of such an output: no type, or a witness version without a meaning."""
+    known = 0
+    for case in load(vectors / "tx_valid.json"):
+        if len(case) == 1:
+            continue
+        spent = {(txid, index & 0xFFFFFFFF): script_of(script) for txid, index, script, *_ in case[0]}
+        for txin in bitcoin.parse_transaction(bytes.fromhex(case[1])).inputs:
+            script = spent[txin.prevout]
+            relayed = bitcoin.classify_script(script) not in ("nonstandard", "witness_unknown")
+            if txin.owner.script is not None and relayed:
+                assert txin.owner.script == script, (case[1], script.hex(), txin.owner)
+                known += 1
+    assert known > 30
+
+
+def test_owners_of_taproot_inputs(vectors: Path) -> None:
+    """BIP341: a transaction of nine inputs, and control blocks."""
+    found = json.loads((vectors / "bip-0341_wallet-test-vectors.json").read_text())
+    (spending,) = found["keyPathSpending"]
+    tx = bitcoin.parse_transaction(bytes.fromhex(spending["auxiliary"]["fullySignedTx"]))
+    for txin, output in zip(tx.inputs, spending["given"]["utxosSpent"], strict=True):
+        script = bytes.fromhex(output["scriptPubKey"])
+        if bitcoin.classify_script(script) == "p2tr":
+            assert txin.owner == (None, None, "taproot_key")
+        else:
+            assert txin.owner == (script, bitcoin.classify_script(script), "known")
+    blocks = 0
+    for case in found["scriptPubKey"]:
+        script = bytes.fromhex(case["expected"]["scriptPubKey"])
+        assert bitcoin.classify_script(script) == "p2tr"
+        assert addresses.encode_address(script) == case["expected"]["bip350Address"]
+        assert addresses.decode_address(case["expected"]["bip350Address"]) == script
+        for control in case["expected"].get("scriptPathControlBlocks", []):
+            blocks += 1
+            inputs = [TxInput(bytes(32), 0, witness=(b"\x51", bytes.fromhex(control)))]
+            made = bitcoin.parse_transaction(serialize.encode(inputs, [TxOutput(1, b"\x51")]).raw)
+            leaf_version = int(control[:2], 16) & 0xFE
+            assert made.inputs[0].owner.reason == ("taproot_script" if leaf_version == 0xC0 else "nonstandard")
+    assert blocks > 5
 
 
 def test_deposits_of_block_866342(shared: Path) -> None:

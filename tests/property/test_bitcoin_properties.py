@@ -60,10 +60,18 @@ def agrees_with_bitcoinlib(raw: bytes) -> bool:
     other = CTransaction.deserialize(raw)
     assert tx.txid == b2lx(other.GetTxid())
     assert tx.wtxid == b2lx(other.GetHash())
-    assert [tuple(out) for out in tx.outputs] == [(out.nValue, bytes(out.scriptPubKey)) for out in other.vout]
-    assert [tuple(i) for i in tx.inputs] == [
+    assert [(out.value, out.script) for out in tx.outputs] == [
+        (out.nValue, bytes(out.scriptPubKey)) for out in other.vout
+    ]
+    assert [(*i.prevout, i.script, i.sequence) for i in tx.inputs] == [
         (b2lx(i.prevout.hash), i.prevout.n, bytes(i.scriptSig), i.nSequence) for i in other.vin
     ]
+    if tx.has_witness:
+        assert [i.witness for i in tx.inputs] == [tuple(i.scriptWitness.stack) for i in other.wit.vtxinwit]
+    for i in tx.inputs:
+        owner = i.owner
+        assert (owner.reason == "known") == (owner.script is not None) == (owner.type is not None)
+        assert owner.script is None or bitcoin.classify_script(owner.script) is owner.type
     assert (tx.version, tx.locktime) == (other.nVersion, other.nLockTime)
     return True
 
@@ -73,8 +81,9 @@ def agrees_with_bitcoinlib(raw: bytes) -> bool:
 def test_transactions(made: Made) -> None:
     raw, plain, outputs = made
     tx = bitcoin.parse_transaction(raw)
-    assert [tuple(out) for out in tx.outputs] == outputs
+    assert [(out.value, out.script) for out in tx.outputs] == outputs
     assert tx.size == len(raw)
+    assert tx.weight == 3 * len(plain) + len(raw)
     assert tx.vsize == -(-(3 * len(plain) + len(raw)) // 4)
     assert tx.has_witness == (raw != plain)
     assert agrees_with_bitcoinlib(raw)
