@@ -13,32 +13,46 @@ from hftcore._status import cpu_features
 
 FILES = [
     "tests/conformance/test_crypto_vectors.py",
+    "tests/conformance/test_crypto_merkle.py",
     "tests/property/test_crypto_properties.py",
     "tests/property/test_order_properties.py",
+    "tests/property/test_text_codecs.py",
 ]
+# What each level needs of the CPU, in the order in which they are preferred.
+LEVELS = {"portable": "", "avx2": "avx2", "shani": "sha-ni", "avx512": "avx512"}
 
 
-@pytest.mark.parametrize(
-    ("level", "needs"), [("portable", ""), ("avx2", "avx2"), ("shani", "sha-ni"), ("avx512", "avx512")]
-)
-def test_level(level: str, needs: str) -> None:
-    if needs and not cpu_features()[needs]:
-        pytest.skip(f"this CPU has no {needs}")
-    environment = os.environ | {"HFTCORE_CPU": level}
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES]
-    result = subprocess.run(command, cwd=buildconf.ROOT, env=environment, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stdout[-4000:]
-    assert " passed" in result.stdout
-
-
-def test_unknown_level_is_refused() -> None:
-    result = subprocess.run(
-        [sys.executable, "-c", "import hftcore.crypto"],
+def run(level: str, *command: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *command],
         cwd=buildconf.ROOT,
-        env=os.environ | {"HFTCORE_CPU": "turbo"},
+        env=os.environ | {"HFTCORE_CPU": level},
         capture_output=True,
         text=True,
         check=False,
     )
-    assert result.returncode != 0
-    assert "HFTCORE_CPU=turbo; this machine has portable" in result.stderr
+
+
+def there() -> list[str]:
+    return [level for level, needs in LEVELS.items() if not needs or cpu_features()[needs]]
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_level(level: str) -> None:
+    if level not in there():
+        pytest.skip(f"this CPU has no {LEVELS[level]}")
+    result = run(level, "-m", "pytest", "-q", "-p", "no:cacheprovider", *FILES)
+    assert result.returncode == 0, result.stdout[-4000:]
+    assert " passed" in result.stdout
+
+
+@pytest.mark.parametrize("level", ["turbo", "", *LEVELS])
+def test_a_level_that_is_not_there_is_refused_and_told_what_is(level: str) -> None:
+    result = run(level, "-c", "import hftcore._status as status; print(status.sha256_kernel())")
+    if level in there():
+        assert result.stdout == f"{level}\n"
+    elif level == "":  # as if it were not set
+        assert result.stdout == f"{there()[-1]}\n"
+    else:
+        assert result.returncode != 0
+        assert f"HFTCORE_CPU={level}; this machine has {', '.join(there())}" in result.stderr
