@@ -18,7 +18,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 import hftcore
-from benchmarks import targets
+from benchmarks import native, targets
 from benchmarks.component import batch, hot_path, latency, order
 from benchmarks.e2e import tick_to_trade
 from benchmarks.micro import run as micro
@@ -27,6 +27,7 @@ from benchmarks.samples import Outcome, Side
 from benchmarks.samples import Progress as Report
 
 RESULTS = Path(__file__).resolve().parent / "results"
+INSTRUCTIONS = ("sha_ni", "avx2", "avx512f", "avx512vbmi", "aes", "vaes")  # those that kernels are chosen by
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +45,9 @@ BENCHMARKS = {
     "tick_to_trade_tls": Benchmark(tick_to_trade.run, "the same over TLS 1.3"),
     "tick_to_trade_tls_cold": Benchmark(tick_to_trade.run, "the same, one order every 100 ms"),
     "hot_path_compute": Benchmark(hot_path.run, "message in, TLS record out, no sockets; beside the same in Python"),
+    "hot_path_presigned": Benchmark(
+        hot_path.run_presigned, "the same, orders signed ahead; beside signing when needed"
+    ),
     "sha256_64_latency": Benchmark(latency.run, "SHA-256 of 64 bytes, calls chained; beside OpenSSL"),
     "hmac_150_latency": Benchmark(latency.run, "HMAC of 150 bytes, calls chained; beside OpenSSL and libipsec-mb"),
     "hmac_150_midstate_latency": Benchmark(latency.run, "the same with the first 128 bytes absorbed beforehand"),
@@ -60,20 +64,20 @@ BENCHMARKS = {
 
 def machine() -> dict[str, object]:
     """What the figures were taken on."""
-    cpu = platform.processor()
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            cpu = line.partition(":")[2].strip()
-            break
+    lines = Path("/proc/cpuinfo").read_text().splitlines()
+    about = {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+    flags = about.get("flags", "").split()
     return {
         "taken": time.strftime("%Y-%m-%d", time.gmtime()),
-        "cpu": cpu,
+        "cpu": about.get("model name", platform.processor()),
+        "instructions": [flag for flag in INSTRUCTIONS if flag in flags],
         "cores": len(os.sched_getaffinity(0)),
         "load_before": round(os.getloadavg()[0], 2),
         "kernel": platform.release(),
         "libc": " ".join(platform.libc_ver()),
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
+        "libipsec_mb": native.has_ipsec_mb(),
         "hftcore": dataclasses.asdict(hftcore.build_info()),
     }
 

@@ -1,10 +1,17 @@
-"""hot_path_compute: bytes of a `tx` message in, TLS record out, without sockets; beside the same in Python."""
+"""hot_path_compute: bytes of a `tx` message in, TLS record out, without sockets; beside the same in Python.
+
+hot_path_presigned: the same with orders signed ahead of time, beside signing them when they are needed.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import tempfile
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks import native, samples, setting
@@ -26,16 +33,48 @@ Ciphersuites = TLS_AES_128_GCM_SHA256
 """
 
 
-def configuration(cert: Path, key: Path) -> str:
+def configuration(cert: Path, key: Path, presign_window_ms: int) -> str:
     """What hot_path.c needs of the venue's description."""
     assert BINANCE.user_stream is not None
     templates = {"order": BINANCE.orders["LIMIT"], "query": BINANCE.order_query, "time": BINANCE.server_time}
     lines = {"cert": cert, "key": key, "secret": setting.CREDENTIALS.secret.decode(), "script": setting.SCRIPT.hex()}
     lines |= {"watched": setting.WATCHED, "order_event": BINANCE.order_event, "shutdown_event": BINANCE.shutdown_event}
+    lines |= {"presign_window_ms": presign_window_ms}
     for name, template in (*templates.items(), ("user", BINANCE.user_stream)):
         lines |= config.texts(name, template)
     lines |= {name: getattr(BINANCE.replies, name) for name in BINANCE.replies.__dataclass_fields__}
     return config.lines(lines)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The program, the core it runs on, and a folder with its files for as long as the block lasts."""
+
+    folder: Path
+    cert: Path
+    key: Path
+    program: Path
+    core: int
+
+    def engine(self, orders: int, presign_window_ms: int = 0) -> tuple[array[int], str]:
+        """The samples of a run, and the engine's stages."""
+        (self.folder / "config").write_text(configuration(self.cert, self.key, presign_window_ms))
+        stages = execute(self.program, self.core, self.folder / "config", self.folder / "ours", orders)
+        return samples.read(self.folder / "ours"), stages
+
+
+@contextlib.contextmanager
+def bench() -> Iterator[Bench]:
+    program = native.build("component/hot_path.c", "common/config.c", "common/play.c")
+    with tempfile.TemporaryDirectory() as text:
+        folder = Path(text)
+        yield Bench(folder, *setting.certificate(folder), program, samples.cores()[0])
+
+
+def stages_table(name: str, stages: str) -> tuple[str, list[str], list[list[str]]]:
+    columns = ["stage", "p50", "p90", "p99", "p99.9", "max"]
+    rows = [[words[0], *(f"{int(word):,}" for word in words[1:])] for words in map(str.split, stages.splitlines())]
+    return f"{name}: the engine's own stamps in the last round, ns", columns, rows
 
 
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
@@ -46,30 +85,36 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
         "idiomatic.part": samples.Side("idiomatic Python, only signal to frame"),
         "careful.part": samples.Side("careful Python, only signal to frame"),
     }
-    program = native.build("component/hot_path.c", "common/config.c", "common/play.c")
     rounds = 1 if quick else ROUNDS
-    core = samples.cores()[0]
+    orders, python_orders = (QUICK_ORDERS, QUICK_PYTHON_ORDERS) if quick else (ORDERS, PYTHON_ORDERS)
     stages = ""
-    with tempfile.TemporaryDirectory() as text:
-        folder = Path(text)
-        cert, key = setting.certificate(folder)
-        (folder / "config").write_text(configuration(cert, key))
-        (folder / "openssl.cnf").write_text(OPENSSL_CONF)
-        environment = os.environ | {"OPENSSL_CONF": str(folder / "openssl.cnf")}
-        python = [sys.executable, "-m", "benchmarks.peers.python_path", core, cert, key]
+    with bench() as here:
+        openssl_conf = here.folder / "openssl.cnf"
+        openssl_conf.write_text(OPENSSL_CONF)
+        environment = os.environ | {"OPENSSL_CONF": str(openssl_conf)}
+        python = [sys.executable, "-m", "benchmarks.peers.python_path", here.core, here.cert, here.key]
         for number in range(rounds):
-            stages = execute(program, core, folder / "config", folder / "ours", QUICK_ORDERS if quick else ORDERS)
-            ours.add(samples.read(folder / "ours"))
-            count = QUICK_PYTHON_ORDERS if quick else PYTHON_ORDERS
-            cipher = execute(*python, count, folder, env=environment)
+            taken, stages = here.engine(orders)
+            ours.add(taken)
+            cipher = execute(*python, python_orders, here.folder, env=environment)
             if "TLS_AES_128_GCM_SHA256 TLSv1.3" not in cipher:
                 raise RuntimeError(f"Python negotiated {cipher}")
             for label, side in peers.items():
-                side.add(samples.read(folder / label))
+                side.add(samples.read(here.folder / label))
             progress((number + 1) / rounds)
-    columns = ["stage", "p50", "p90", "p99", "p99.9", "max"]
-    rows = [[words[0], *(f"{int(word):,}" for word in words[1:])] for words in map(str.split, stages.splitlines())]
-    return samples.Outcome(
-        [samples.Comparison(name, ours, side) for side in peers.values()],
-        [("hot_path_compute: the engine's own stamps in the last round, ns", columns, rows)],
-    )
+    comparisons = [samples.Comparison(name, ours, side) for side in peers.values()]
+    return samples.Outcome(comparisons, [stages_table(name, stages)])
+
+
+def run_presigned(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
+    ahead, when_needed = samples.Side("orders signed ahead"), samples.Side("orders signed when needed")
+    rounds = 1 if quick else ROUNDS
+    orders = QUICK_ORDERS if quick else ORDERS
+    stages = ""
+    with bench() as here:
+        for number in range(rounds):
+            when_needed.add(here.engine(orders)[0])
+            taken, stages = here.engine(orders, BINANCE.presign_window_ms)
+            ahead.add(taken)
+            progress((number + 1) / rounds)
+    return samples.Outcome([samples.Comparison(name, ahead, when_needed)], [stages_table(name, stages)])

@@ -48,6 +48,7 @@ def test_the_machine_is_described(results: Path) -> None:
     described = json.loads((results / "machine.json").read_text())
     assert described["cpu"]
     assert described["openssl"].startswith("OpenSSL")
+    assert set(described["instructions"]) <= set(report.INSTRUCTIONS)
 
 
 def test_an_unknown_name_is_an_error_that_lists_the_known(capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,20 +1,20 @@
-"""The README's figures are those of the committed run, and its example is a program."""
+"""Figures in the documentation are those of the committed run, and its example is a program."""
 
 from __future__ import annotations
 
 import ast
 import json
 import re
+from pathlib import Path
+
+import pytest
 
 from benchmarks import readme
 
 
-def test_the_latency_table_is_that_of_the_results() -> None:
-    assert readme.BEGIN + readme.table() + readme.END in readme.README.read_text()
-
-
-def test_the_table_of_targets_is_that_of_the_results() -> None:
-    assert readme.BEGIN + readme.pieces() + readme.END in readme.TARGETS.read_text()
+@pytest.mark.parametrize("path", readme.SECTIONS, ids=lambda path: str(path.relative_to(readme.ROOT)))
+def test_figures_are_those_of_the_results(path: Path) -> None:
+    assert readme.BEGIN + readme.SECTIONS[path]() + readme.END in path.read_text()
 
 
 def test_the_results_are_complete() -> None:
