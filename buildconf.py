@@ -43,7 +43,20 @@ RELEASE = ["-O3", "-g1", "-fno-plt"]
 SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 
 # The extensions, in order of dependence. The system ones also link what they use of L2 to L4, and the libraries named.
-EXTENSIONS = ("_status", "_codec", "crypto", "orders", "ws", "watch", "tx", "bitcoin", "tls", "_events", "engine")
+EXTENSIONS = (
+    "_status",
+    "_codec",
+    "text",
+    "crypto",
+    "orders",
+    "ws",
+    "watch",
+    "tx",
+    "bitcoin",
+    "tls",
+    "_events",
+    "engine",
+)
 SYSTEM_EXTENSIONS = {
     "crypto": ("crypto",),
     "tls": ("ssl", "crypto", "uring"),

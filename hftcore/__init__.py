@@ -1,13 +1,13 @@
 """hftcore: Bitcoin's network in, signed orders out, in microseconds.
 
-The parts can be used by themselves: hashes and HMAC (``crypto``), order templates (``orders``), WebSocket frames
-(``ws``), Bitcoin messages, transactions and addresses (``bitcoin``), exchanges as data (``venues``); or together, as an
-``Engine``.
+The parts can be used by themselves: hashes and HMAC (``crypto``), order templates (``orders``), hex, base64, decimals
+and times (``text``), WebSocket frames (``ws``), Bitcoin messages, transactions and addresses (``bitcoin``), exchanges
+as data (``venues``); or together, as an ``Engine``.
 """
 
 import liburing as _liburing  # noqa: F401  loads the C library that the reactor's extension links against
 
-from hftcore import bitcoin, venues, ws
+from hftcore import bitcoin, text, venues, ws
 from hftcore.crypto import HmacSha256, HmacSha512, merkle_root, sha256, sha256_many, sha256d, sha256d_many
 from hftcore.engine import Engine
 from hftcore.errors import (
@@ -52,6 +52,7 @@ __all__ = [
     "sha256_many",
     "sha256d",
     "sha256d_many",
+    "text",
     "venues",
     "ws",
 ]

@@ -1,7 +1,6 @@
 """The codecs of the core that only C calls, for tests: what they do is compared with other implementations."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
 from hftcore._status cimport check, check_err, check_local, init_core
 from hftcore.libhft.http1 cimport (
@@ -22,27 +21,8 @@ from hftcore.libhft.json cimport (
     hft_json_value,
 )
 from hftcore.libhft.status cimport hft_err
-from hftcore.libhft.text cimport (
-    HFT_DECIMAL_LEN_MAX,
-    HFT_SCALE_MAX,
-    HFT_U64_DIGITS_MAX,
-    hft_base64_decode,
-    hft_base64_encode,
-    hft_decimal_parse,
-    hft_decimal_put,
-    hft_hex_decode,
-    hft_hex_encode,
-    hft_u64_parse,
-    hft_u64_put,
-    hft_u64_put_fixed,
-    hft_utf8_valid,
-)
 
 cdef tuple type_names = ("absent", "null", "true", "false", "number", "string", "object", "array")
-
-
-cdef bytes room(size_t size):
-    return PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
 
 
 def json_extract(bytes text not None, list names not None):
@@ -96,83 +76,6 @@ def http1_parse_upgrade(bytes data not None, bytes accept not None):
     cdef int status
     return check_err(hft_http1_parse_upgrade(&status, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data),
                                              PyBytes_AS_STRING(accept), &err), &err)
-
-
-def hex_encode(bytes data not None):
-    """Lower-case hex."""
-    cdef bytes out = room(2 * <size_t>len(data))
-    hft_hex_encode(PyBytes_AS_STRING(out), PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
-    return out
-
-
-def hex_decode(bytes text not None):
-    """The bytes of a hex text."""
-    cdef bytes out = room(<size_t>len(text) // 2)
-    cdef int size = check(hft_hex_decode(<uint8_t *>PyBytes_AS_STRING(out), PyBytes_AS_STRING(text),
-                                         <size_t>PyBytes_GET_SIZE(text)))
-    return out[:size]
-
-
-def base64_encode(bytes data not None):
-    """Padded base64."""
-    cdef bytes out = room((<size_t>len(data) + 2) // 3 * 4)
-    cdef size_t size = hft_base64_encode(PyBytes_AS_STRING(out), PyBytes_AS_STRING(data),
-                                         <size_t>PyBytes_GET_SIZE(data))
-    return out[:size]
-
-
-def base64_decode(bytes text not None):
-    """The bytes of a base64 text."""
-    cdef bytes out = room(3 * <size_t>len(text) // 4)
-    cdef int size = check(hft_base64_decode(<uint8_t *>PyBytes_AS_STRING(out), PyBytes_AS_STRING(text),
-                                            <size_t>PyBytes_GET_SIZE(text)))
-    return out[:size]
-
-
-def u64_put(uint64_t value):
-    """Shortest decimal form."""
-    cdef char out[HFT_U64_DIGITS_MAX]
-    cdef size_t size = hft_u64_put(out, value)
-    return out[:size]
-
-
-def u64_put_fixed(uint64_t value, unsigned int digits):
-    """`digits` digits (1 to 20)."""
-    cdef char out[HFT_U64_DIGITS_MAX]
-    if not 0 < digits <= HFT_U64_DIGITS_MAX:
-        raise ValueError("digits: 1 to 20")
-    hft_u64_put_fixed(out, value, digits)
-    return out[:digits]
-
-
-def u64_parse(bytes text not None):
-    """The value of a decimal integer."""
-    cdef uint64_t value = 0
-    check(hft_u64_parse(&value, PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text)))
-    return value
-
-
-def decimal_put(uint64_t value, unsigned int scale, bint trim):
-    """value / 10**scale as text."""
-    cdef char out[HFT_DECIMAL_LEN_MAX]
-    if scale > HFT_SCALE_MAX:
-        raise ValueError("scale: 0 to 18")
-    cdef size_t size = hft_decimal_put(out, value, scale, trim)
-    return out[:size]
-
-
-def decimal_parse(bytes text not None, unsigned int scale):
-    """The value of a decimal text times 10**scale."""
-    cdef uint64_t value = 0
-    if scale > HFT_SCALE_MAX:
-        raise ValueError("scale: 0 to 18")
-    check(hft_decimal_parse(&value, PyBytes_AS_STRING(text), <size_t>PyBytes_GET_SIZE(text), scale))
-    return value
-
-
-def utf8_valid(bytes data not None):
-    """Whether `data` is UTF-8."""
-    return bool(hft_utf8_valid(PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data)))
 
 
 init_core()

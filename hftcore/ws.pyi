@@ -5,7 +5,7 @@ from typing_extensions import Buffer
 
 from hftcore.errors import HftError
 
-__all__ = ["Frame", "FrameParser", "Opcode", "accept_key", "build_frame"]
+__all__ = ["Frame", "FrameParser", "Opcode", "accept_key", "apply_mask", "build_frame"]
 
 class Opcode(IntEnum):
     CONTINUATION = 0
@@ -37,4 +37,5 @@ class FrameParser:
     def feed(self, data: Buffer) -> list[Frame]: ...
 
 def build_frame(opcode: int, payload: Buffer | str = b"", *, mask: Buffer | Literal["random"] | None) -> bytes: ...
+def apply_mask(data: Buffer, mask: Buffer) -> bytes: ...
 def accept_key(key: str) -> str: ...

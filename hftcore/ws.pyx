@@ -16,6 +16,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t
+from libc.string cimport memcpy
 
 from hftcore._status cimport check_local, init_core, make_error
 from hftcore.libhft.status cimport HFT_E_WS_UTF8
@@ -29,6 +30,7 @@ from hftcore.libhft.ws cimport (
     hft_ws_close_code,
     hft_ws_event,
     hft_ws_header_size,
+    hft_ws_mask,
     hft_ws_op,
     hft_ws_parser_init,
     hft_ws_parser_next,
@@ -36,7 +38,7 @@ from hftcore.libhft.ws cimport (
 
 from hftcore.errors import ConfigError, LocalProtocolError
 
-__all__ = ["Frame", "FrameParser", "Opcode", "accept_key", "build_frame"]
+__all__ = ["Frame", "FrameParser", "Opcode", "accept_key", "apply_mask", "build_frame"]
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MESSAGE_LIMIT = 1 << 30
@@ -200,6 +202,26 @@ def build_frame(opcode, payload=b"", *, mask):
     PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
     try:
         return encode(op, view.buf, <size_t>view.len, mask)
+    finally:
+        PyBuffer_Release(&view)
+
+
+def apply_mask(data, mask):
+    """The data XORed with the four bytes of mask over and over (section 5.3), which masks and unmasks.
+
+    data: a payload from its beginning, bytes-like. mask: 4 bytes; anything else is a LocalProtocolError.
+    """
+    cdef Py_buffer view
+    cdef bytes out
+    cdef bytes key = bytes(memoryview(mask))
+    if PyBytes_GET_SIZE(key) != 4:
+        raise LocalProtocolError(f"mask of {len(key)} bytes: must be 4")
+    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    try:
+        out = PyBytes_FromStringAndSize(NULL, view.len)
+        memcpy(PyBytes_AS_STRING(out), view.buf, <size_t>view.len)
+        hft_ws_mask(<uint8_t *>PyBytes_AS_STRING(out), <size_t>view.len, <const uint8_t *>PyBytes_AS_STRING(key))
+        return out
     finally:
         PyBuffer_Release(&view)
 

@@ -190,13 +190,14 @@ static void test_base64_digits(void) {
         for (size_t i = 0; i < len; i++) data[i] = random_byte();
         size_t size = (len + 2) / 3 * 4;
         char *text = (char *)place(0, size, 1);
-        uint8_t *out = place(1, size / 4 * 3, 1);
+        uint8_t *out;
         plain_base64_encode(text, data, len);
         for (size_t i = 0; i < size; i++) {
             char right = text[i];
             for (int c = 0; c < 256; c++) {
                 text[i] = (char)c;
                 int rc = plain_base64_decode(expected, text, size);
+                out = place(1, size / 4 * 3 - (text[size - 1] != '=' ? 0 : text[size - 2] != '=' ? 1 : 2), 1);
                 CHECK_EQ(hft_base64_decode(out, text, size), rc);
                 if (rc > 0) CHECK_MEM(out, expected, (size_t)rc);
             }

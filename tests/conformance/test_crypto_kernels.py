@@ -1,4 +1,4 @@
-"""The tests of the hashes and of what is signed with them, once more on each kernel this machine has."""
+"""The tests of hashes, text and what is signed, once more on each kernel this machine has."""
 
 from __future__ import annotations
 

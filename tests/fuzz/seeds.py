@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import struct
 from hashlib import sha256
 from pathlib import Path
@@ -70,6 +71,11 @@ TEXT = [
     b"AAECAwQFBgcICQ==",
     "Köln ₿ 😀".encode(),
     b"\xed\xa0\x80\xf4\x90\x80\x80\xc0\x80",
+    bytes(range(256)).hex().encode(),
+    base64.b64encode(bytes(range(100, 202))),
+    ("a" * 60 + "é漢💶" * 20).encode(),
+    b'a "quoted" \\ line\n\x1f\x7f',
+    (1613888176532987654).to_bytes(8, "little") + b"\x06" + (1613888176532988123).to_bytes(8, "little") + b"\x03",
 ]
 
 ORDER = [

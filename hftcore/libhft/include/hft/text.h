@@ -18,7 +18,8 @@ HFT_NODISCARD int hft_hex_decode(uint8_t *out, const char *text, size_t len);
 
 /* RFC 4648 section 4, with padding: 4 * ceil(len / 3) characters. Returns the characters written. */
 size_t hft_base64_encode(char *out, const void *data, size_t len);
-/* Strict: padded, no white space, zero trailing bits. Writes at most 3 * len / 4 bytes; returns how many. */
+/* Strict: padded, no white space, zero trailing bits. Returns how many bytes were written,
+ * which is 3 * len / 4 less what is padded; never writes more, even when it fails. */
 HFT_NODISCARD int hft_base64_decode(uint8_t *out, const char *text, size_t len);
 
 /* Shortest decimal form, 1..20 digits; returns the length. */
