@@ -106,7 +106,7 @@ class EngineLimits:
     message_max: int = 4_000_000
     venue_message_max: int = 65536
     pending_orders: int = 256
-    request_timeout_ms: int = 500
+    request_timeout_ms: int = 250
     connect_timeout_ms: int = 10_000
     handshake_timeout_ms: int = 30_000
     ping_interval_ms: int = 120_000

@@ -45,7 +45,7 @@ static void check_open_list(const hft_inventory *inventory) {
     for (uint32_t i = hft_inventory_open_first(inventory); i != HFT_INVENTORY_NONE && n <= CAP;
          i = hft_inventory_open_next(inventory, i)) {
         CHECK(is_open(inventory->entries[i].state));
-        CHECK_EQ(inventory->entries[i].open_prev, previous);
+        CHECK_EQ(inventory->open[i].open_prev, previous);
         previous = i;
         n++;
     }
@@ -81,7 +81,7 @@ static void test_against_model(void *memory) {
             entry = hft_inventory_add(&inventory, hash);
             model_add(hash);
             CHECK_EQ(entry->state, HFT_INVENTORY_STALE);
-            CHECK_EQ(entry->announcers, 0);
+            CHECK_EQ(entry->announcers[0] | entry->announcers[1] | entry->groups, 0);
         }
         hft_inventory_state state = (hft_inventory_state)random_below(4);
         hft_inventory_set(&inventory, entry, state);

@@ -152,6 +152,7 @@ static int take_tables(hft_engine *e) {
     uint64_t keys[4][2];
     if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
     e->random_state = keys[3][0] | 1;
+    e->group_key = keys[3][1];
     e->deposit_floor_sat = e->config.deposit_min_sat;
     for (uint32_t i = 0; i < e->n_rules; i++)
         if (e->rules[i].min_sat < e->deposit_floor_sat) e->deposit_floor_sat = e->rules[i].min_sat;

@@ -25,7 +25,7 @@
 #define HFT_ANNOUNCED_MAX 5000     /* announcements in one peer's account, as Bitcoin Core allows */
 #define HFT_ACCOUNT_NS 60000000000u /* a peer's account is new each minute: what it owes does not make it mute */
 #define HFT_UNANSWERED_MAX 5       /* requests in a row; from then on a peer is asked for one thing at a time */
-#define HFT_INVENTORY_TICK_NS 50000000u
+#define HFT_INVENTORY_TICK_NS 20000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
 #define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
@@ -71,6 +71,8 @@ typedef struct {
     uint8_t period;
     uint32_t unanswered;         /* requests in a row that timed out */
     uint8_t backlog;             /* something it announced waits to be asked for */
+    uint64_t group_bit;          /* its network group's place in hft_inventory_entry.groups */
+    hft_peer_counters counters;  /* of this session */
 } hft_engine_peer;
 
 typedef struct {
@@ -163,6 +165,7 @@ struct hft_engine {
     uint64_t stop_deadline_ns, next_tick_ns, next_inventory_ns, next_resync_ns, next_rehearsal_ns, next_presign_ns;
     uint32_t announced_max;      /* per peer: all peers together can fill half of the inventory at most */
     uint64_t random_state;       /* for jitter only */
+    uint64_t group_key;          /* random: which network groups share a place */
     uint8_t *request_hashes;     /* HFT_REQUEST_BATCH * 32 */
     uint8_t *presign_memory;     /* NULL: no rule is signed ahead */
     size_t presign_size;

@@ -5,7 +5,19 @@
 
 #define INV_ENTRY_LEN 36
 
-static uint64_t bit_of(uint32_t peer) { return 1ull << peer; }
+/* ---- the set of announcers of an entry ---- */
+
+static uint64_t bit_of(uint32_t peer) { return 1ull << (peer & 63); }
+
+static int has_announced(const hft_inventory_entry *entry, uint32_t peer) {
+    return (entry->announcers[peer / 64] & bit_of(peer)) != 0;
+}
+
+static void forget_announcer(hft_inventory_entry *entry, uint32_t peer) {
+    entry->announcers[peer / 64] &= ~bit_of(peer);
+}
+
+static uint32_t now_ms(const hft_engine *e) { return (uint32_t)(e->now_ns / 1000000u); }
 
 /* A peer that left several requests in a row unanswered holds up one transaction at a time, not a hundred. */
 static int can_ask(const hft_engine *e, uint32_t peer) {
@@ -17,7 +29,7 @@ static int can_ask(const hft_engine *e, uint32_t peer) {
 static void mark_requested(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
     hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_REQUESTED);
     entry->peer = (uint8_t)peer;
-    entry->requested_ns = e->now_ns;
+    hft_inventory_open_of(&e->inventory, entry)->requested_ms = now_ms(e);
     e->peers[peer].in_flight++;
 }
 
@@ -76,26 +88,26 @@ static void send_requests(hft_engine *e, uint32_t peer, size_t n) {
     e->rehearsal_due = 1;
 }
 
+static int is_better(const hft_engine_peer *p, const hft_engine_peer *than) {
+    return p->unanswered < than->unanswered || (p->unanswered == than->unanswered && p->in_flight < than->in_flight);
+}
+
 /* Of the announcers that can be asked, one that answers, and has little to do; HFT_INVENTORY_PEERS_MAX if none can. */
 static uint32_t choose(hft_engine *e, const hft_inventory_entry *entry) {
     uint32_t best = HFT_INVENTORY_PEERS_MAX;
-    for (uint64_t left = entry->announcers; left != 0; left &= left - 1) {
-        uint32_t peer = (uint32_t)__builtin_ctzll(left);
-        if (!can_ask(e, peer)) {
-            e->peers[peer].backlog = 1;
-            continue;
+    for (uint32_t base = 0; base < HFT_INVENTORY_PEERS_MAX; base += 64) {
+        for (uint64_t left = entry->announcers[base / 64]; left != 0; left &= left - 1) {
+            uint32_t peer = base + (uint32_t)__builtin_ctzll(left);
+            if (!can_ask(e, peer)) e->peers[peer].backlog = 1;
+            else if (best == HFT_INVENTORY_PEERS_MAX || is_better(&e->peers[peer], &e->peers[best])) best = peer;
         }
-        const hft_engine_peer *p = &e->peers[peer], *b = &e->peers[best % HFT_INVENTORY_PEERS_MAX];
-        if (best == HFT_INVENTORY_PEERS_MAX || p->unanswered < b->unanswered ||
-            (p->unanswered == b->unanswered && p->in_flight < b->in_flight))
-            best = peer;
     }
     return best;
 }
 
 /* Asks the best announcer, or waits until one can be asked; gives up where there is none. */
 static void ask_someone(hft_engine *e, hft_inventory_entry *entry) {
-    if (entry->announcers == 0) {
+    if ((entry->announcers[0] | entry->announcers[1]) == 0) {
         hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_STALE);
         return;
     }
@@ -107,25 +119,43 @@ static void ask_someone(hft_engine *e, hft_inventory_entry *entry) {
 }
 
 static void give_up_on(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
-    entry->announcers &= ~bit_of(peer);
+    forget_announcer(entry, peer);
     if (entry->state == HFT_INVENTORY_REQUESTED && entry->peer == peer) end_request(e, entry);
     if (entry->state == HFT_INVENTORY_WANTED) ask_someone(e, entry);
 }
 
 /* ---- what peers say ---- */
 
+/* What an announcement is worth in thousandths, for a peer's score: being first 1, a second later a half, and so on. */
+static uint64_t merit_of(uint32_t late_ms) { return 1000000u / (1000u + late_ms); }
+
+/* Notes who announced, once for each peer. The first is paid for it when the transaction arrives: see `received`. */
+static void note_announcer(hft_engine *e, hft_inventory_entry *entry, uint32_t peer, int is_first) {
+    hft_engine_peer *p = &e->peers[peer];
+    if (has_announced(entry, peer)) return;
+    entry->announcers[peer / 64] |= bit_of(peer);
+    entry->groups |= p->group_bit;
+    HFT_COUNT(p->counters.announced, 1);
+    if (is_first) return;
+    uint32_t late_ms = now_ms(e) - hft_inventory_open_of(&e->inventory, entry)->announced_ms;
+    HFT_COUNT(p->counters.late, 1);
+    HFT_COUNT(p->counters.late_ms, late_ms);
+    HFT_COUNT(p->counters.merit, merit_of(late_ms));
+}
+
 /* 1 = the caller requests it of this peer. */
 static int on_announcement(hft_engine *e, uint32_t peer, const uint8_t *hash) {
     hft_inventory_entry *entry = hft_inventory_find(&e->inventory, hash);
-    if (entry != NULL && entry->state == HFT_INVENTORY_RECEIVED) return 0;
-    if (entry == NULL || entry->state == HFT_INVENTORY_STALE) {
+    int is_first = entry == NULL || entry->state == HFT_INVENTORY_STALE;
+    if (is_first) {
         /* Looked at before anything is remembered: a flood must not push out what other peers announced. */
         if (!has_credit(e, peer)) return 0;
         if (entry == NULL) entry = hft_inventory_remember(e, hash);
         charge(e, entry, peer);
+        hft_inventory_open_of(&e->inventory, entry)->announced_ms = now_ms(e);
         hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_WANTED);
     }
-    entry->announcers |= bit_of(peer);
+    note_announcer(e, entry, peer, is_first);
     if (entry->state != HFT_INVENTORY_WANTED) return 0;
     if (!can_ask(e, peer)) {
         e->peers[peer].backlog = 1;
@@ -158,7 +188,19 @@ void hft_inventory_on_notfound(hft_engine *e, uint32_t peer, const uint8_t *entr
     hft_inventory_request_more(e, peer);
 }
 
+/* Only what exists counts for whoever named it first, and only for the session that did. */
+static void pay_first(hft_engine *e, const hft_inventory_entry *entry) {
+    hft_engine_peer *p = &e->peers[entry->first];
+    uint32_t age_ms = now_ms(e) - hft_inventory_open_of(&e->inventory, entry)->announced_ms;
+    if (!entry->counted || entry->state == HFT_INVENTORY_RECEIVED) return;
+    if (!p->link.ready || e->now_ns - p->link.ready_since_ns < age_ms * 1000000ull) return;
+    HFT_COUNT(p->counters.first, 1);
+    HFT_COUNT(p->counters.merit, merit_of(0));
+}
+
 void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
+    HFT_COUNT(e->peers[peer].counters.served, entry->state == HFT_INVENTORY_REQUESTED && entry->peer == peer);
+    pay_first(e, entry);
     end_request(e, entry);
     discharge(e, entry);
     hft_inventory_set(&e->inventory, entry, HFT_INVENTORY_RECEIVED);
@@ -172,7 +214,7 @@ void hft_inventory_request_more(hft_engine *e, uint32_t peer) {
     for (; i != HFT_INVENTORY_NONE && n < HFT_REQUEST_BATCH && can_ask(e, peer); i = next) {
         hft_inventory_entry *entry = &e->inventory.entries[i];
         next = hft_inventory_open_next(&e->inventory, i);
-        if (entry->state != HFT_INVENTORY_WANTED || (entry->announcers & bit_of(peer)) == 0) continue;
+        if (entry->state != HFT_INVENTORY_WANTED || !has_announced(entry, peer)) continue;
         mark_requested(e, entry, peer);
         memcpy(e->request_hashes + 32 * n++, entry->hash, 32);
     }
@@ -185,22 +227,23 @@ void hft_inventory_on_peer_down(hft_engine *e, uint32_t peer) {
     for (uint32_t i = hft_inventory_open_first(&e->inventory); i != HFT_INVENTORY_NONE; i = next) {
         hft_inventory_entry *entry = &e->inventory.entries[i];
         next = hft_inventory_open_next(&e->inventory, i);
-        if ((entry->announcers & bit_of(peer)) != 0) give_up_on(e, entry, peer);
+        if (has_announced(entry, peer)) give_up_on(e, entry, peer);
     }
     e->peers[peer].unanswered = 0;
     e->peers[peer].backlog = 0;
 }
 
 void hft_inventory_tick(hft_engine *e) {
-    uint32_t next;
+    uint32_t next, timeout_ms = (uint32_t)(e->config.request_timeout_ns / 1000000u);
     e->next_inventory_ns = e->now_ns + HFT_INVENTORY_TICK_NS;
     for (uint32_t i = hft_inventory_open_first(&e->inventory); i != HFT_INVENTORY_NONE; i = next) {
         hft_inventory_entry *entry = &e->inventory.entries[i];
         next = hft_inventory_open_next(&e->inventory, i);
         if (entry->state == HFT_INVENTORY_WANTED) {
             ask_someone(e, entry);
-        } else if (e->now_ns - entry->requested_ns > e->config.request_timeout_ns) {
+        } else if (now_ms(e) - e->inventory.open[i].requested_ms > timeout_ms) {
             e->peers[entry->peer].unanswered++;
+            HFT_COUNT(e->peers[entry->peer].counters.unanswered, 1);
             give_up_on(e, entry, entry->peer);
         }
     }

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include "engine_internal.h"
+#include "hft/endian.h"
 
 static int is_peer(const hft_engine *e, uint32_t slot) { return slot < e->n_peers; }
 
@@ -59,6 +60,26 @@ static void want_address(hft_engine *e, uint32_t slot) {
     (void)!write(e->resolve_fd, &one, sizeof one);
 }
 
+/* The network group of an address: /16 for IPv4, /32 for IPv6 (as Bitcoin Core without a map of AS numbers). */
+static uint64_t group_of(const hft_address *address) {
+    if (address->any.sa_family == AF_INET6) {
+        const uint8_t *ip = address->v6.sin6_addr.s6_addr;
+        return 2ull << 32 | hft_load_le32(ip);
+    }
+    return 1ull << 32 | (address->v4.sin_addr.s_addr & htonl(0xffff0000u));
+}
+
+/* A group's place among the 64 of an inventory entry. By a random key, so that no stranger can choose to share one. */
+static uint64_t place_of(const hft_engine *e, uint64_t group) {
+    return 1ull << ((group ^ e->group_key) * 0x9e3779b97f4a7c15u * (e->group_key | 1) >> 58);
+}
+
+static void begin_session(hft_engine *e, uint32_t peer, const hft_address *address) {
+    hft_engine_peer *p = &e->peers[peer];
+    memset(&p->counters, 0, sizeof p->counters);
+    p->group_bit = place_of(e, group_of(address));
+}
+
 static void fail_attempt(hft_engine *e, uint32_t slot, int code, const char *text) {
     hft_link *link = hft_link_of(e, slot);
     hft_err err = {0};
@@ -75,7 +96,9 @@ static void connect_next(hft_engine *e, uint32_t slot) {
     link->deadline_ns = e->now_ns + e->config.handshake_timeout_ns;
     link->connect_deadline_ns = e->now_ns + e->config.connect_timeout_ns;
     report(e, slot, HFT_LINK_CONNECTING, NULL);
-    int rc = hft_conn_connect(conn, &link->addresses[link->next_address++ % link->n_addresses]);
+    const hft_address *address = &link->addresses[link->next_address++ % link->n_addresses];
+    if (is_peer(e, slot)) begin_session(e, slot, address);
+    int rc = hft_conn_connect(conn, address);
     if (rc < 0) fail_attempt(e, slot, rc, conn->err.text);
     else HFT_COUNT(e->stats.sockets_now, 1);
 }

@@ -10,14 +10,15 @@ static int valid_cap(uint32_t cap) { return cap >= 64 && cap <= 1u << 24 && (cap
 
 size_t hft_inventory_size(uint32_t cap) {
     if (!valid_cap(cap)) return 0;
-    return (size_t)cap * sizeof(hft_inventory_entry) + (size_t)cap * 2 * sizeof(uint32_t);
+    return (size_t)cap * (sizeof(hft_inventory_entry) + sizeof(hft_inventory_open) + 2 * sizeof(uint32_t));
 }
 
 int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, const uint64_t key[2]) {
     if (!valid_cap(cap)) return HFT_E_ARGUMENT;
     memset(inventory, 0, sizeof *inventory);
     inventory->entries = memory;
-    inventory->buckets = (uint32_t *)(void *)((uint8_t *)memory + (size_t)cap * sizeof(hft_inventory_entry));
+    inventory->open = (hft_inventory_open *)(void *)(inventory->entries + cap);
+    inventory->buckets = (uint32_t *)(void *)(inventory->open + cap);
     inventory->cap = cap;
     inventory->bucket_mask = cap * 2 - 1;
     inventory->key[0] = key[0];
@@ -81,19 +82,20 @@ static int is_open(uint8_t state) { return state == HFT_INVENTORY_WANTED || stat
 
 static void open_link(hft_inventory *inventory, hft_inventory_entry *entry) {
     uint32_t index = (uint32_t)(entry - inventory->entries);
-    entry->open_prev = inventory->open_tail;
-    entry->open_next = NONE;
+    inventory->open[index].open_prev = inventory->open_tail;
+    inventory->open[index].open_next = NONE;
     if (inventory->open_tail == NONE) inventory->open_head = index;
-    else inventory->entries[inventory->open_tail].open_next = index;
+    else inventory->open[inventory->open_tail].open_next = index;
     inventory->open_tail = index;
     inventory->open_len++;
 }
 
 static void open_unlink(hft_inventory *inventory, hft_inventory_entry *entry) {
-    if (entry->open_prev == NONE) inventory->open_head = entry->open_next;
-    else inventory->entries[entry->open_prev].open_next = entry->open_next;
-    if (entry->open_next == NONE) inventory->open_tail = entry->open_prev;
-    else inventory->entries[entry->open_next].open_prev = entry->open_prev;
+    const hft_inventory_open *open = hft_inventory_open_of(inventory, entry);
+    if (open->open_prev == NONE) inventory->open_head = open->open_next;
+    else inventory->open[open->open_prev].open_next = open->open_next;
+    if (open->open_next == NONE) inventory->open_tail = open->open_prev;
+    else inventory->open[open->open_next].open_prev = open->open_prev;
     inventory->open_len--;
 }
 

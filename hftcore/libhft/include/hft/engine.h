@@ -15,7 +15,7 @@
 #include "hft/risk.h"
 #include "hft/watch.h"
 
-#define HFT_ENGINE_PEERS_MAX 64
+#define HFT_ENGINE_PEERS_MAX 128 /* each has a bit in hft_inventory_entry.announcers */
 #define HFT_ENGINE_VENUES_MAX 8
 #define HFT_ENGINE_RULES_MAX HFT_RISK_RULES_MAX
 #define HFT_ENGINE_ADDRESSES_MAX 8
@@ -151,6 +151,16 @@ typedef struct {
     HFT_ENGINE_COUNTERS(HFT_ENGINE_COUNTER)
 #undef HFT_ENGINE_COUNTER
 } hft_engine_stats;
+
+/* What a peer did in its present session; kept until the next one begins. */
+typedef struct {
+    uint64_t announced;      /* transactions, each once */
+    uint64_t first;          /* of these: before anybody else did, and they arrived */
+    uint64_t late, late_ms;  /* of these: after somebody else, and the sum of how much */
+    uint64_t merit;          /* thousandths: 1000 for a first one, 1000 / (1 + seconds late) for others */
+    uint64_t served;         /* requests that it answered in time with the transaction */
+    uint64_t unanswered;     /* requests that it left until the time-out */
+} hft_peer_counters;
 
 /* ---- life ---- */
 

@@ -7,7 +7,7 @@
 
 #include "hft/status.h"
 
-#define HFT_INVENTORY_PEERS_MAX 64 /* a bit each in announcers */
+#define HFT_INVENTORY_PEERS_MAX 128 /* a bit each in announcers */
 #define HFT_INVENTORY_NONE UINT32_MAX
 
 typedef enum {
@@ -19,10 +19,9 @@ typedef enum {
 
 typedef struct {
     uint8_t hash[32];
-    uint64_t announcers;   /* peers that announced it and were not asked in vain */
-    uint64_t requested_ns; /* when entry->peer was asked */
+    uint64_t announcers[HFT_INVENTORY_PEERS_MAX / 64]; /* peers that announced it and were not asked in vain */
+    uint64_t groups;       /* network groups whose peers announced it, a bit each; grows only */
     uint32_t next;         /* in its hash chain */
-    uint32_t open_prev, open_next;
     uint8_t state : 4;     /* hft_inventory_state */
     uint8_t counted : 4;   /* it stands in the account of `first`, */
     uint8_t period;        /* the one of this period */
@@ -31,8 +30,17 @@ typedef struct {
 } hft_inventory_entry;
 _Static_assert(sizeof(hft_inventory_entry) == 64, "one cache line");
 
+/* What only asking needs, apart: an announcement of something known touches the entry alone, and so does its arrival
+ * but for the list. Milliseconds of the owner's clock, which may wrap. */
+typedef struct {
+    uint32_t announced_ms; /* when it was first announced */
+    uint32_t requested_ms; /* REQUESTED: when entry->peer was asked */
+    uint32_t open_prev, open_next;
+} hft_inventory_open;
+
 typedef struct {
     hft_inventory_entry *entries;
+    hft_inventory_open *open; /* of the entry at the same place */
     uint32_t *buckets;
     uint32_t cap, bucket_mask, next_entry, len;
     uint32_t open_head, open_tail, open_len;
@@ -59,7 +67,15 @@ void hft_inventory_set(hft_inventory *inventory, hft_inventory_entry *entry, hft
 /* The open list, oldest first: entry index or HFT_INVENTORY_NONE. */
 static inline uint32_t hft_inventory_open_first(const hft_inventory *inventory) { return inventory->open_head; }
 static inline uint32_t hft_inventory_open_next(const hft_inventory *inventory, uint32_t index) {
-    return inventory->entries[index].open_next;
+    return inventory->open[index].open_next;
+}
+static inline hft_inventory_open *hft_inventory_open_of(const hft_inventory *inventory,
+                                                        const hft_inventory_entry *entry) {
+    return &inventory->open[entry - inventory->entries];
+}
+/* How many network groups announced it. Groups share 64 places, so it may be fewer than there were, never more. */
+static inline uint32_t hft_inventory_n_groups(const hft_inventory_entry *entry) {
+    return (uint32_t)__builtin_popcountll(entry->groups);
 }
 
 #endif
