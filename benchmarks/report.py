@@ -32,10 +32,11 @@ INSTRUCTIONS = ("sha_ni", "avx2", "avx512f", "avx512vbmi", "aes", "vaes")  # tho
 
 @dataclasses.dataclass(frozen=True)
 class Benchmark:
-    """run(name, quick, progress) does it; about: one line for --list."""
+    """run(names, quick, progress) does it; about: one line for --list. together: along with others of the same run."""
 
-    run: Callable[[str, bool, Report], Outcome]
+    run: Callable[[Sequence[str], bool, Report], dict[str, Outcome]]
     about: str
+    together: bool = False
 
 
 BENCHMARKS = {
@@ -54,11 +55,13 @@ BENCHMARKS = {
     "hmac_order_250_latency": Benchmark(latency.run, "HMAC of an order of 250 bytes with the first 128 absorbed"),
     "aesgcm_seal_470_latency": Benchmark(latency.run, "AES-128-GCM of a TLS record of 470 bytes; beside OpenSSL"),
     "sha256d_many_80": Benchmark(batch.run, "1,024 block headers hashed at once, by each kernel; beside OpenSSL"),
-    "template_fill_sign_frame": Benchmark(order.run, "an order filled in, signed and framed; beside snprintf, OpenSSL"),
-    "template_presigned_frame": Benchmark(
-        order.run, "an order signed ahead of time taken and framed; beside the former"
+    "template_fill_sign_frame": Benchmark(
+        order.run, "an order filled in, signed and framed; beside snprintf and OpenSSL", together=True
     ),
-    **{name: Benchmark(micro.run, row.about) for name, row in ROWS.items()},
+    "template_presigned_frame": Benchmark(
+        order.run, "an order signed ahead of time taken and framed; beside the former", together=True
+    ),
+    **{name: Benchmark(micro.run, row.about, together=True) for name, row in ROWS.items()},
 }
 
 
@@ -166,16 +169,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     described = machine()
     columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        for name in options.names or BENCHMARKS:
-            task = progress.add_task(name, total=1.0)
+        waiting = list(options.names or BENCHMARKS)
+        while waiting:
+            first = BENCHMARKS[waiting[0]]
+            names = [name for name in waiting if BENCHMARKS[name].run is first.run] if first.together else waiting[:1]
+            waiting = [name for name in waiting if name not in names]
+            task = progress.add_task(", ".join(names[:2]) + (" ..." if names[2:] else ""), total=1.0)
 
             def report(share: float, task: int = task) -> None:
                 progress.update(task, completed=share)
 
-            outcome = BENCHMARKS[name].run(name, options.quick, report)
+            for name, outcome in first.run(names, options.quick, report).items():
+                show(console, name, outcome)
+                write(options.results, name, outcome)
             progress.remove_task(task)
-            show(console, name, outcome)
-            write(options.results, name, outcome)
     (options.results / "machine.json").write_text(json.dumps(described, indent=2) + "\n")
     return 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from array import array
 from collections.abc import Callable, Iterable, Sequence
@@ -82,3 +83,13 @@ class Outcome:
     comparisons: list[Comparison]
     details: list[tuple[str, list[str], list[list[str]]]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+
+
+def one_by_one(run: Callable[[str, bool, Progress], Outcome]) -> Callable[..., dict[str, Outcome]]:
+    """Makes of what runs one benchmark what is asked to run some, as report.py does."""
+
+    @functools.wraps(run)
+    def run_all(names: Sequence[str], quick: bool, progress: Progress) -> dict[str, Outcome]:
+        return {name: run(name, quick, progress) for name in names}
+
+    return run_all

@@ -18,6 +18,7 @@ def medians(sides: list[samples.Side]) -> dict[str, str]:
     return {side.name: f"{side.summary()['p50']:,.1f}" for side in sides}
 
 
+@samples.one_by_one
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     program = native.build("component/batch.c", "peers/openssl.c", native.IPSEC_MB)
     columns: dict[int, dict[str, str]] = {}

@@ -77,6 +77,7 @@ def stages_table(name: str, stages: str) -> tuple[str, list[str], list[list[str]
     return f"{name}: the engine's own stamps in the last round, ns", columns, rows
 
 
+@samples.one_by_one
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     ours = samples.Side("engine on a ring of memory")
     peers = {
@@ -106,6 +107,7 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     return samples.Outcome(comparisons, [stages_table(name, stages)])
 
 
+@samples.one_by_one
 def run_presigned(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     ahead, when_needed = samples.Side("orders signed ahead"), samples.Side("orders signed when needed")
     rounds = 1 if quick else ROUNDS

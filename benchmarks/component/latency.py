@@ -12,6 +12,7 @@ IPSEC_MB_ROWS = ("hmac_150_latency",)
 BLOCKS, QUICK_BLOCKS = 200, 4
 
 
+@samples.one_by_one
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     """name: a row of latency.c."""
     program = native.build("component/latency.c", "peers/openssl.c", native.IPSEC_MB)

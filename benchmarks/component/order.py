@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks import native, samples, setting
@@ -13,7 +14,7 @@ from hftcore.venues.binance import BINANCE
 BLOCKS, QUICK_BLOCKS = 200, 4
 
 
-def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
+def run(names: Sequence[str], quick: bool, progress: samples.Progress) -> dict[str, samples.Outcome]:
     program = native.build("component/order.c", "common/config.c", "common/play.c", "peers/openssl.c")
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
@@ -24,6 +25,8 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
             check_frame((folder / f"{number}.frame").read_bytes())
     progress(1.0)
     ours, ahead, by_hand = sides
-    if name == "template_presigned_frame":
-        return samples.Outcome([samples.Comparison(name, ahead, peer) for peer in (ours, by_hand)])
-    return samples.Outcome([samples.Comparison(name, ours, by_hand)])
+    comparisons = {
+        "template_fill_sign_frame": [(ours, by_hand)],
+        "template_presigned_frame": [(ahead, ours), (ahead, by_hand)],
+    }
+    return {name: samples.Outcome([samples.Comparison(name, *pair) for pair in comparisons[name]]) for name in names}

@@ -115,6 +115,7 @@ def stages(title: str, said: dict[str, Any]) -> tuple[str, list[str], list[list[
     return title, columns, rows
 
 
+@samples.one_by_one
 def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     """name: tick_to_trade_plain, tick_to_trade_tls or tick_to_trade_tls_cold."""
     tls, cold = "tls" in name, "cold" in name

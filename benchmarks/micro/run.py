@@ -6,7 +6,9 @@ import json
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import buildconf
 from benchmarks import samples
@@ -33,19 +35,24 @@ def measure(options: list[str], tests: int, progress: samples.Progress) -> None:
         raise RuntimeError(f"pytest failed:\n{said}")
 
 
-def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
-    """name: of a row."""
+def outcome(name: str, turns: list[dict[str, Any]]) -> samples.Outcome:
+    """The comparisons of a row, from its turns as pytest-benchmark wrote them."""
     row = ROWS[name]
-    turns, rounds = (QUICK_TURNS, QUICK_ROUNDS) if quick else (TURNS, ROUNDS)
-    with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.json")
-        options = [f"--row={name}", f"--turns={turns}", f"--rounds={rounds}", f"--core={samples.cores()[0]}"]
-        options.append(f"--benchmark-json={report}")
-        measure(options, turns * len(row.ways), progress)
-        measured = json.loads(report.read_text())["benchmarks"]
     sides = {way: samples.Side(way) for way in row.ways}
-    for turn in measured:
+    for turn in turns:
         seconds = turn["stats"]["data"]
         sides[turn["extra_info"]["way"]].add(value * 1e9 / row.calls / row.items for value in seconds)
     ours, *peers = sides.values()
     return samples.Outcome([samples.Comparison(name, ours, peer) for peer in peers])
+
+
+def run(names: Sequence[str], quick: bool, progress: samples.Progress) -> dict[str, samples.Outcome]:
+    """All of them in one process, one row after the other."""
+    turns, rounds = (QUICK_TURNS, QUICK_ROUNDS) if quick else (TURNS, ROUNDS)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder, "report.json")
+        options = [f"--turns={turns}", f"--rounds={rounds}", f"--core={samples.cores()[0]}"]
+        options += [f"--benchmark-json={report}", *(f"--row={name}" for name in names)]
+        measure(options, turns * sum(len(ROWS[name].ways) for name in names), progress)
+        measured = json.loads(report.read_text())["benchmarks"]
+    return {name: outcome(name, [turn for turn in measured if turn["extra_info"]["row"] == name]) for name in names}

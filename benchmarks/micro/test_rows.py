@@ -20,6 +20,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def test_row(benchmark: BenchmarkFixture, pytestconfig: pytest.Config, row: Row, way: str) -> None:
     row.check(row.result(way))
     benchmark.group = f"{row.name}, {row.calls} calls"
-    benchmark.extra_info = {"way": way}
+    benchmark.extra_info = {"row": row.name, "way": way}
     rounds = pytestconfig.getoption("rounds")
     benchmark.pedantic(row.loop(way), iterations=row.iterations[way], rounds=rounds, warmup_rounds=1)

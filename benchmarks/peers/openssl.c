@@ -12,7 +12,7 @@ static const uint8_t *key;
 static size_t key_len;
 static const uint8_t *mac_key; /* NULL: the context keeps it; before OpenSSL 3.0.3 it must be given each time */
 static size_t mac_key_len;
-static EVP_MAC_CTX *mac;
+static EVP_MAC_CTX *mac, *prefix_mac;
 static EVP_MD_CTX *md;
 static SHA256_CTX inner, outer, prefix; /* after the pads; after the pad and a constant beginning */
 static size_t absorbed;                 /* bytes of that beginning */
@@ -118,6 +118,17 @@ void openssl_prefix_init(const void *text, size_t prefix_len) {
     prefix = inner;
     absorbed = prefix_len;
     SHA256_Update(&prefix, text, prefix_len);
+    if (!EVP_MAC_init(mac, mac_key, mac_key_len, NULL) || (prefix_mac = EVP_MAC_CTX_dup(mac)) == NULL ||
+        !EVP_MAC_update(prefix_mac, text, prefix_len))
+        die("EVP_MAC");
+}
+
+void openssl_hmac_dup_tail(uint8_t out[32], const void *tail, size_t tail_len) {
+    size_t out_len;
+    EVP_MAC_CTX *copy = EVP_MAC_CTX_dup(prefix_mac);
+    if (copy == NULL || !EVP_MAC_update(copy, tail, tail_len) || !EVP_MAC_final(copy, out, &out_len, 32))
+        die("EVP_MAC");
+    EVP_MAC_CTX_free(copy);
 }
 
 void openssl_hmac_transform_tail(uint8_t out[32], const void *tail, size_t tail_len) {

@@ -21,8 +21,11 @@ void openssl_hmac_copied(uint8_t out[32], const void *msg, size_t len);
 void openssl_sha256d_lowlevel(uint8_t out[32], const void *data, size_t len);
 /* SHA256_Transform alone: states after the pads saved, padding done by hand, so nothing but its assembly. */
 void openssl_hmac_transform(uint8_t out[32], const void *msg, size_t len);
-/* The same with the first prefix_len bytes (a multiple of 64) of the text absorbed beforehand. */
+
+/* Absorbs prefix_len bytes (a multiple of 64) of a text, for the two calls below. */
 void openssl_prefix_init(const void *text, size_t prefix_len);
 void openssl_hmac_transform_tail(uint8_t out[32], const void *tail, size_t tail_len);
+/* EVP: a duplicate of the context, which is allocated and freed. */
+void openssl_hmac_dup_tail(uint8_t out[32], const void *tail, size_t tail_len);
 
 #endif
