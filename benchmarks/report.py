@@ -54,6 +54,10 @@ BENCHMARKS = {
     "hmac_150_midstate_latency": Benchmark(latency.run, "the same with the first 128 bytes absorbed beforehand"),
     "hmac_order_250_latency": Benchmark(latency.run, "HMAC of an order of 250 bytes with the first 128 absorbed"),
     "aesgcm_seal_470_latency": Benchmark(latency.run, "AES-128-GCM of a TLS record of 470 bytes; beside OpenSSL"),
+    "hex_32": Benchmark(latency.run_text, "a digest as hex; beside plain C"),
+    "base64_32": Benchmark(latency.run_text, "a digest as base64; beside OpenSSL"),
+    "mask_250": Benchmark(latency.run_text, "a WebSocket frame of 250 bytes masked; beside plain C"),
+    "timestamp_13": Benchmark(latency.run_text, "a time in milliseconds as text; beside snprintf"),
     "sha256d_many_80": Benchmark(batch.run, "1,024 block headers hashed at once, by each kernel; beside OpenSSL"),
     "template_fill_sign_frame": Benchmark(
         order.run, "an order filled in, signed and framed; beside snprintf and OpenSSL", together=True
@@ -122,6 +126,8 @@ def compared(name: str, outcome: Outcome) -> Table:
 def show(console: Console, name: str, outcome: Outcome) -> None:
     if outcome.comparisons:
         console.print(compared(name, outcome))
+    else:
+        console.print(f"{name}: this machine has no instructions that ours would use")
     for title, columns, rows in outcome.details:
         detail = Table(title=title, title_justify="left")
         for column in columns:
