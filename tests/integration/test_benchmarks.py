@@ -44,6 +44,10 @@ def test_every_target_is_set_for_something_measured(results: Path) -> None:
     assert targets.GOALS_NS.keys() <= report.BENCHMARKS.keys()
 
 
+def test_what_is_committed_is_what_there_is() -> None:
+    assert {path.stem for path in report.RESULTS.glob("*.json")} == {*report.BENCHMARKS, "machine"}
+
+
 def test_the_machine_is_described(results: Path) -> None:
     described = json.loads((results / "machine.json").read_text())
     assert described["cpu"]
