@@ -6,10 +6,17 @@ from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 
 from hftcore._status cimport init_core, make_error
-from hftcore.libhft.engine cimport HFT_EVENT_ORDER, HFT_EVENT_PEER, HFT_EVENT_VENUE, HFT_EVENT_WHALE, HFT_STAGES
+from hftcore.libhft.engine cimport (
+    HFT_EVENT_ORDER,
+    HFT_EVENT_PEER,
+    HFT_EVENT_VENUE,
+    HFT_EVENT_WATCH,
+    HFT_EVENT_WHALE,
+    HFT_STAGES,
+)
 from hftcore.libhft.status cimport hft_status_name
 
-from hftcore.events import STAGES, DepositEvent, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.events import STAGES, DepositEvent, OrderEvent, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
 
 # In the orders of hft_link_state, hft_order_state and hft_error_class.
 LINK_STATES = ("connecting", "ready", "lost")
@@ -34,7 +41,20 @@ cdef class EventReader:
         self._peers = peers
         self._venues = venues
         self._rules = rules
-        self._watch = watch
+        self.watch = watch
+        self._tables = {}
+
+    cdef int use(self, int number, WatchTable watch) except -1:
+        """From the event with this number on, labels are those of `watch`."""
+        self._tables[number] = watch
+        return 0
+
+    cdef object _read_watch(self, const hft_event *c):
+        self.watch = self._tables[c.watch]
+        for number in list(self._tables):
+            if number < c.watch:
+                del self._tables[number]
+        return WatchEvent(c.time_ns, len(self.watch), len(self.watch.label_names))
 
     cdef object _read_link(self, const hft_event *c):
         text = c.text.decode("utf-8", "replace")
@@ -68,7 +88,9 @@ cdef class EventReader:
             return self._read_link(c)
         if c.kind == HFT_EVENT_ORDER:
             return self._read_order(c)
-        labels = tuple([self._watch.label_names[c.labels[i]] for i in range(c.n_labels)])
+        if c.kind == HFT_EVENT_WATCH:
+            return self._read_watch(c)
+        labels = tuple([self.watch.label_names[c.labels[i]] for i in range(c.n_labels)])
         stages = {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])}
         if c.kind == HFT_EVENT_WHALE:
             return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer, stages)

@@ -226,6 +226,8 @@ def _json_items(text: _JsonText) -> Iterator[_Item]:
         for _ in text.items("}"):
             text.peek()
             line, key = text.line, text.value()
+            if not isinstance(key, str):
+                raise ValueError("a name in quotes expected")
             text.expect(":")
             if text.peek() != "[":
                 value = text.value()
@@ -244,7 +246,7 @@ def _json_items(text: _JsonText) -> Iterator[_Item]:
 
 
 def _json(file: BinaryIO, _path: Path) -> Iterator[_Item]:
-    text = _JsonText(_text(file).read())
+    text = _JsonText(file.read().decode("utf-8-sig", "surrogateescape"))
     try:
         yield from _json_items(text)
     except (ValueError, RecursionError) as error:
@@ -341,6 +343,7 @@ def _tags(file: BinaryIO, pack: dict[str, str]) -> Iterator[_Item]:
     reader.open_pack()
     for key, event in reader.mapping():
         if key != "tags" or not isinstance(event, yaml.SequenceStartEvent):
+            reader.scalar(event)  # tags may refer to it
             reader.skip(event)
             continue
         while not isinstance(event := reader.next(), yaml.SequenceEndEvent):
@@ -519,5 +522,5 @@ def load_table(path: str | os.PathLike[str], network: str = "mainnet") -> WatchT
         return read_table([path], network)
     table = WatchTable.open(path)
     if table.network != get_network(network).name:
-        raise ConfigError(f"{path}: built for {table.network}, not for {network}")
+        raise ConfigError(f"{path}: the watch table was built for {table.network}, not for {network}")
     return table

@@ -14,6 +14,7 @@ cdef class Engine:
     cdef hft_engine *_engine    # NULL once stopped
     cdef object _settings       # what __init__ was given, for __repr__ and conversions
     cdef WatchTable _watch      # keeps the table alive
+    cdef int _n_tables          # that replace_watch() has handed over
     cdef EventReader _reader
     cdef TLSContexts _tls
     cdef list _peers            # (host, port)

@@ -29,9 +29,11 @@ from hftcore.libhft.engine cimport (
     HFT_ENGINE_ADDRESSES_MAX,
     HFT_ENGINE_ERRORS_MAX,
     HFT_ENGINE_PEERS_MAX,
+    HFT_ENGINE_RULES_MAX,
     HFT_ENGINE_STATES_MAX,
     HFT_EVENT_PEER,
     HFT_EVENT_VENUE,
+    HFT_EVENT_WATCH,
     HFT_LATENCIES,
     HFT_REPLY_PATHS,
     HFT_RING_EPOLL,
@@ -52,10 +54,12 @@ from hftcore.libhft.engine cimport (
     hft_engine_open,
     hft_engine_peek_event,
     hft_engine_put_addresses,
+    hft_engine_put_watch,
     hft_engine_read_latency,
     hft_engine_read_stats,
     hft_engine_release,
     hft_engine_release_event,
+    hft_engine_release_watches,
     hft_engine_resolve_fd,
     hft_engine_run,
     hft_engine_stats,
@@ -217,7 +221,7 @@ cdef class Engine:
         limits = limits or EngineLimits()
         risk = risk or RiskLimits()
         watch = watch if watch is not None else WatchTable(64)
-        watch.hand_over()
+        watch.hand_over(network)
         self._watch = watch
         self._reader = EventReader(self._peers, self._venues, self._rules, watch)
         self._settings = {"network": network, "mode": mode, "dry_run": bool(dry_run), "limits": limits}
@@ -344,18 +348,18 @@ cdef class Engine:
         config.placement_max_ns = venue.placement_max_ms * MS
         return 0
 
-    def _label_bitmap(self, rule):
-        """The labels a rule counts, one bit for each of the watch table's; None = all."""
+    def _label_bitmap(self, rule, WatchTable watch):
+        """The labels a rule counts, one bit for each of the table's; None = all."""
         if rule.labels is None:
             return None
-        known = list(self._watch.labels)
+        known = {label: number for number, label in enumerate(watch.label_names)}
         bitmap = bytearray(len(known) // 8 + 1)
         for label in rule.labels:
             if label not in known:
                 near = difflib.get_close_matches(label, known, 1)
                 hint = f"did you mean {near[0]!r}?" if near else "no address in the watch table has it"
                 raise ConfigError(f"rule {rule.name}: label {label!r} is not watched; {hint}")
-            number = known.index(label)
+            number = known[label]
             bitmap[number // 8] |= 1 << number % 8
         return bytes(bitmap)
 
@@ -394,12 +398,37 @@ cdef class Engine:
             if not venue.presign_window_ms:
                 raise ConfigError(f"rule {rule.name}: orders for {venue.name} cannot be signed ahead: no presign")
             config.presign_window_ns = venue.presign_window_ms * MS
-        bitmap = self._label_bitmap(rule)
+        bitmap = self._label_bitmap(rule, self._watch)
         if bitmap is not None:
             config.labels = <const uint8_t *>PyBytes_AS_STRING(bitmap)
-            config.n_labels = len(self._watch.labels)
+            config.n_labels = len(self._watch.label_names)
         check_err(hft_engine_add_rule(self._engine, &config, &err), &err, f"rule {rule.name}")
         self._rules.append(rule)
+
+    def replace_watch(self, WatchTable watch not None):
+        """Hands another watch table to the running engine; it is frozen from here on.
+
+        The table is made ready here, in the calling thread (see WatchTable.load); the reactor takes it between two
+        messages, without a pause, and a WatchEvent tells from where on it is in use: each transaction is looked up in
+        one of the two, whole. The earlier table is given back when that event is read. The labels of the rules are
+        looked up by name: where one is missing, ConfigError is raised and the earlier table stays in use. May be called
+        by any thread. Raises ConfigError also if the engine does not run, or for a table of another network; see also
+        WatchTable.load.
+        """
+        cdef const uint8_t *labels[HFT_ENGINE_RULES_MAX]
+        cdef int i
+        if not self.running:
+            raise ConfigError("the engine does not run: give the table to a new one")
+        watch.hand_over(self._settings["network"])
+        bitmaps = [self._label_bitmap(rule, watch) for rule in self._rules]
+        for i in range(len(bitmaps)):
+            labels[i] = <const uint8_t *>PyBytes_AS_STRING(bitmaps[i]) if bitmaps[i] is not None else NULL
+        with self._put_lock:
+            if self._engine == NULL or not self.running:
+                raise ConfigError("the engine has stopped")
+            self._n_tables += 1
+            self._reader.use(self._n_tables, watch)  # first: the event may come at once
+            check(hft_engine_put_watch(self._engine, &watch.watch, labels, len(watch.label_names)))
 
     # ---- life ----
 
@@ -570,6 +599,10 @@ cdef class Engine:
         if self._engine == NULL:  # nor a handler's stop() tell it twice: it has put it into the backlog
             return None
         hft_engine_release_event(self._engine)
+        if copy.kind == HFT_EVENT_WATCH:
+            with self._put_lock:
+                hft_engine_release_watches(self._engine, copy.watch)
+            self._watch = self._reader.watch
         return event
 
     def _poll(self, deadline):

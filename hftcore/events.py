@@ -110,7 +110,16 @@ class OrderEvent:
     stages: dict[str, int] | None = field(default=None, hash=False)
 
 
-Event = PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """From here on the table that Engine.replace_watch() was given is in use. scripts, labels: how many it has."""
+
+    time_ns: int
+    scripts: int
+    labels: int
+
+
+Event = PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent | WatchEvent
 
 
 @dataclass(frozen=True, slots=True)

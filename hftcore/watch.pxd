@@ -25,4 +25,4 @@ cdef class WatchTable:
     cdef uint32_t _origin_number(self, object source, object priority) except? 0xffffffff
     cdef int _add(self, const uint8_t *script, size_t size, uint32_t label) except? -1
     cdef int _attach(self, void *memory, size_t size) except -1
-    cdef int hand_over(self) except -1
+    cdef int hand_over(self, str network) except -1

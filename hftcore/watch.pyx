@@ -166,7 +166,9 @@ cdef class WatchTable:
             raise OSError(f"{self._mapped} bytes of watch table cannot be locked: raise RLIMIT_MEMLOCK (ulimit -l)")
         self._locked = True
 
-    cdef int hand_over(self) except -1:
+    cdef int hand_over(self, str network) except -1:
+        if self.network is not None and self.network != network:
+            raise ConfigError(f"the watch table was built for {self.network}, not for {network}")
         self.load()
         self.frozen = True
         return 0

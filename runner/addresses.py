@@ -31,15 +31,19 @@ def build(lists: list[Path], out: Path, *, network: str, keep_going: bool, conso
     for path in lists:
         if path.suffix.lower() not in ENDINGS:
             raise ConfigError(f"{path}: the ending tells the format; it must be one of {', '.join(ENDINGS)}")
-    total = sum(path.stat().st_size for path in lists)
+    try:
+        total = sum(path.stat().st_size for path in lists)
+    except OSError as error:
+        raise ConfigError(f"{error.filename}: {error.strerror}") from None
     table = WatchTable()
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bar:
+    err = Console(stderr=True)
+    with Progress(*columns, TimeRemainingColumn(), console=err, transient=True, disable=not err.is_terminal) as bar:
         task = bar.add_task("reading", total=total)
 
         def tell(news: Fault | Conflict) -> None:
             kind = "error" if isinstance(news, Fault) else "conflict"
-            bar.console.print(f"{kind}: {news}", soft_wrap=True, markup=False, highlight=False)
+            err.print(f"{kind}: {news}", soft_wrap=True, markup=False, highlight=False)
 
         reader = ListReader(
             table,
@@ -112,7 +116,10 @@ def check(address: str, table_path: Path | None) -> Checked:
         raise failure
     entry = None
     if table_path is not None:
-        table = _table(table_path, networks)
+        try:
+            table = _table(table_path, networks)
+        except OSError as error:
+            raise ConfigError(f"{table_path}: {error.strerror}") from None
         entry = table.lookup(script)
     return Checked(describe_script(script), tuple(networks), script, entry)
 

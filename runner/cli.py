@@ -187,12 +187,11 @@ def watch(
     from runner.whale import watch as run
 
     peers = [_peer(text) for text in peer or ()]
-    table = configuration.load_watch(addresses, network.value) if addresses is not None else None
     run(
         network=network.value,
         peers=peers,
         min_sat=_btc(min_btc),
-        table=table,
+        addresses=addresses,
         json=json,
         seconds=seconds,
         out=Console(highlight=False),
@@ -296,7 +295,7 @@ def _addresses_build(
     time. Where lists disagree on whose an address is, the higher priority counts, and of equal ones the first list;
     each such line is reported. A line that cannot be used is reported with its file, number and reason, and nothing is
     written (exit status 1) unless --keep-going is given. The file is replaced as a whole: a running program keeps the
-    old one until it is told (SIGHUP).
+    old one until it is told (SIGUSR1).
 
     Examples:
 

@@ -191,6 +191,11 @@ class Plan:
     rules: tuple[Rule, ...]
     risk: RiskLimits
     journal: Path | None
+    addresses: Path
+
+    def load_watch(self) -> WatchTable:
+        """The addresses as their file is now. Raises ConfigError."""
+        return load_watch(self.addresses, self.config.bitcoin.network)
 
 
 def load(path: Path) -> Plan:
@@ -317,8 +322,9 @@ def _plan(path: Path, config: Config) -> Plan:
     def here(name: str) -> Path:
         return path.parent / Path(name).expanduser()
 
+    addresses = here(config.bitcoin.addresses)
     try:
-        watch = load_watch(here(config.bitcoin.addresses), config.bitcoin.network)
+        watch = load_watch(addresses, config.bitcoin.network)
     except ConfigError as error:
         raise _report(path, [f"bitcoin.addresses: {error}"]) from None
     peers = []
@@ -346,7 +352,7 @@ def _plan(path: Path, config: Config) -> Plan:
         raise _report(path, faults)
     risk = RiskLimits(**config.risk.model_dump())
     journal = here(config.journal.path) if config.journal else None
-    return Plan(config, watch, tuple(peers), tuple(venue_plans), tuple(rules), risk, journal)
+    return Plan(config, watch, tuple(peers), tuple(venue_plans), tuple(rules), risk, journal, addresses)
 
 
 def _check_worth(config: Config, section: VenueSection, url: str) -> None:

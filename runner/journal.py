@@ -12,7 +12,7 @@ from typing import Any, Self
 import orjson
 from rich.text import Text
 
-from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
 from runner.config import format_btc
 
 _KINDS: dict[type[Event], str] = {
@@ -21,6 +21,7 @@ _KINDS: dict[type[Event], str] = {
     DepositEvent: "deposit",
     WhaleEvent: "whale",
     OrderEvent: "order",
+    WatchEvent: "watch",
 }
 _STYLES = {
     "ready": "green",
@@ -88,6 +89,8 @@ def describe(event: Event) -> Text:
     elif isinstance(event, WhaleEvent):
         recipients = ", ".join(event.labels) or "nobody known"
         line.append(f"whale    {format_btc(event.amount_sat)} BTC to {recipients}  {event.txid}")
+    elif isinstance(event, WatchEvent):
+        line.append(f"watch    {event.scripts:,} scripts of {event.labels:,} owners are in use now")
     else:
         line.append(f"order    {event.client_id} ").append(event.state, _STYLES.get(event.state, ""))
         line.append(_order_detail(event))

@@ -11,24 +11,30 @@ from rich.console import Console
 
 from hftcore import Engine, WatchTable
 from hftcore.errors import ConfigError
-from hftcore.events import Event, PeerEvent, VenueEvent, WhaleEvent
+from hftcore.events import Event, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
 from hftcore.venues import Credentials
-from runner.config import Plan, format_btc
+from runner.config import Plan, format_btc, load_watch
 from runner.dashboard import counters, print_latency
 from runner.journal import Journal, describe, to_json
 from runner.peers import find_peers
+from runner.reload import Reload
 from runner.signals import Interrupt
 
 
-def pump(engine: Engine, take: Callable[[Event], None], *, seconds: float | None = None) -> None:
+def pump(
+    engine: Engine, take: Callable[[Event], None], *, reload: Reload | None = None, seconds: float | None = None
+) -> None:
     """Runs the engine and passes its events on until Ctrl-C, SIGTERM or the end of `seconds`.
 
     Raises what ended the engine, if it ended by itself.
     """
     deadline = None if seconds is None else time.monotonic() + seconds
-    with Interrupt().armed() as interrupt, engine:
+    reloading = reload.armed() if reload is not None else contextlib.nullcontext()
+    with Interrupt().armed() as interrupt, engine, reloading:
         try:
             while not interrupt.happened and engine.running and (deadline is None or time.monotonic() < deadline):
+                if reload is not None:
+                    reload.step()
                 event = engine.next_event(0.2)
                 if event is not None:
                     take(event)
@@ -51,6 +57,10 @@ def _drain(engine: Engine, take: Callable[[Event], None]) -> None:
         raise failure
 
 
+def _say(console: Console, text: str) -> None:
+    console.print(text, style="yellow", soft_wrap=True, markup=False)
+
+
 def is_news(event: Event) -> bool:
     """Whether a line on the screen is due: not for each of the many attempts to connect."""
     return not (isinstance(event, PeerEvent | VenueEvent) and event.state == "connecting")
@@ -61,13 +71,18 @@ def watch(
     network: str,
     peers: list[tuple[str, int | None]],
     min_sat: int,
-    table: WatchTable | None,
+    addresses: Path | None,
     json: bool,
     seconds: float | None,
     out: Console,
     log: Console,
 ) -> None:
     """Prints every transaction with an output of at least min_sat; the state of the connections goes to `log`."""
+
+    def load() -> WatchTable:
+        return load_watch(addresses, network) if addresses is not None else WatchTable(1)
+
+    table = load()
     if not peers:
         with log.status(f"looking for {network} nodes"):
             peers = [*find_peers(network)]
@@ -80,10 +95,10 @@ def watch(
     def take(event: Event) -> None:
         if isinstance(event, WhaleEvent):
             out.print(to_json(event) if json else describe(event), soft_wrap=True, markup=False, highlight=False)
-        elif isinstance(event, PeerEvent) and is_news(event):
+        elif isinstance(event, PeerEvent | WatchEvent) and is_news(event):
             log.print(describe(event), soft_wrap=True)
 
-    pump(engine, take, seconds=seconds)
+    pump(engine, take, reload=Reload(engine, load, lambda text: _say(log, text)), seconds=seconds)
     log.print(counters(engine.stats()), soft_wrap=True)
 
 
@@ -119,7 +134,7 @@ def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> Non
             if is_news(event):
                 out.print(describe(event), soft_wrap=True)
 
-        pump(engine, take, seconds=seconds)
+        pump(engine, take, reload=Reload(engine, plan.load_watch, lambda text: _say(out, text)), seconds=seconds)
     out.print(counters(engine.stats()), soft_wrap=True)
     print_latency(out, engine.latency())
 

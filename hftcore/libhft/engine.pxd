@@ -30,6 +30,7 @@ cdef extern from "hft/conn.h" nogil:
 cdef extern from "hft/engine.h" nogil:
     enum:
         HFT_ENGINE_PEERS_MAX
+        HFT_ENGINE_RULES_MAX
         HFT_ENGINE_VENUES_MAX
         HFT_ENGINE_ADDRESSES_MAX
         HFT_ENGINE_STATES_MAX
@@ -42,6 +43,7 @@ cdef extern from "hft/engine.h" nogil:
         HFT_EVENT_DEPOSIT
         HFT_EVENT_WHALE
         HFT_EVENT_ORDER
+        HFT_EVENT_WATCH
 
     ctypedef struct hft_engine_config:
         uint8_t spin
@@ -125,6 +127,7 @@ cdef extern from "hft/engine.h" nogil:
         uint16_t peer
         uint16_t venue
         uint16_t rule
+        uint32_t watch
         int32_t code
         int32_t venue_code
         uint32_t output
@@ -192,6 +195,8 @@ cdef extern from "hft/engine.h" nogil:
     void hft_engine_read_stats(const hft_engine *engine, hft_engine_stats *stats)
     void hft_engine_read_latency(const hft_engine *engine, int which, hft_hist *hist)
     hft_ring_backend hft_engine_backend(const hft_engine *engine)
+    int hft_engine_put_watch(hft_engine *engine, const hft_watch *watch, const uint8_t **labels, uint32_t n_labels)
+    void hft_engine_release_watches(hft_engine *engine, uint32_t number)
     const hft_event *hft_engine_peek_event(hft_engine *engine)
     void hft_engine_release_event(hft_engine *engine)
     int hft_engine_event_fd(const hft_engine *engine)

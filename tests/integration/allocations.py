@@ -82,6 +82,8 @@ def main(backend: str, mode: str, tls: str, directory: str) -> None:
     answer()
     counter.count_watch(reactor.native_id)
     for seed in range(WARM_UP, WARM_UP + ORDERS):
+        if seed % 20 == 0:
+            engine.replace_watch(rig.watch_table("acme", *(f"owner {i}" for i in range(seed))))
         order(seed)
     ordering = read()
     counter.count_watch(reactor.native_id)

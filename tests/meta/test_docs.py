@@ -188,6 +188,7 @@ def test_every_configuration_key_is_told_with_its_default(heading: str) -> None:
         events.DepositEvent,
         events.WhaleEvent,
         events.OrderEvent,
+        events.WatchEvent,
         events.Latency,
         events.EngineStats,
     ],

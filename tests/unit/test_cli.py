@@ -20,14 +20,14 @@ import pytest
 
 import hftcore
 import runner.doctor
-from hftcore import Engine, EngineLimits
+from hftcore import Engine, EngineLimits, WatchTable, bitcoin
 from hftcore.errors import ConfigError
 from hftcore.events import Event, OrderEvent, PeerEvent, WhaleEvent
 from runner import cli, peers
 from runner.journal import Journal, describe, duration, to_json
 from runner.whale import pump
 
-COMMANDS = ("demo", "watch", "trade", "doctor")
+COMMANDS = ("demo", "watch", "trade", "doctor", "addresses build", "addresses check")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -55,13 +55,13 @@ Run = Callable[..., tuple[int, str, str]]
 def test_overview_names_every_command(run: Run) -> None:
     status, out, _ = run("--help")
     assert status == 0
-    assert all(re.search(rf"^\W*{command}\b", out, re.MULTILINE) for command in COMMANDS)
+    assert all(re.search(rf"^\W*{command.split()[0]}\b", out, re.MULTILINE) for command in COMMANDS)
     assert run("-h")[1] == out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_teaches_by_example(run: Run, command: str) -> None:
-    status, out, _ = run(command, "--help")
+    status, out, _ = run(*command.split(), "--help")
     assert status == 0
     examples = re.findall(rf"^\W*(hft {command}\b.*?)\W*$", out.split("Examples:")[1], re.MULTILINE)
     assert len(examples) >= 2
@@ -89,6 +89,11 @@ def test_version(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
         (("demo", "--transactions", "none.bin"), "none.bin: No such file"),
         (("trade", "none.toml"), "none.toml: no such file; docs/examples/whale.toml"),
         (("trade",), "CONFIG.toml"),
+        (("addresses", "build", "-o", "x"), "LIST"),
+        (("addresses", "build", "none.csv", "-o", "x"), "No such file"),
+        (("addresses", "build", "list.xls", "-o", "x"), "list.xls: the ending tells the format"),
+        (("addresses", "check", "bc1qnonsense"), "is not bech32"),
+        (("addresses", "check", "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "--table", "none"), "none"),
         (("dance",), "dance"),
     ],
 )
@@ -373,3 +378,104 @@ def test_what_is_left_is_passed_on_whatever_fails() -> None:
     assert len(taken) > 3
     assert engine.next_event(0) is None
     assert not engine.running
+
+
+# ---- addresses ----
+
+GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+SEGWIT = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"
+TAPROOT = "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0"
+TESTNET = "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx"
+
+
+def test_addresses_are_built_and_checked(run: Run, tmp_path: Path) -> None:
+    first, second, table = tmp_path / "first.csv", tmp_path / "second.txt", tmp_path / "table"
+    first.write_text(f"address,label,source,priority\n{GENESIS},satoshi,block 0,7\n{SEGWIT},bip173,,\n")
+    second.write_text(f"{SEGWIT} somebody else\n{TAPROOT} bip350\n")
+    status, out, err = run("addresses", "build", str(first), str(second), "-o", str(table))
+    assert status == 0
+    assert out.splitlines()[:2] == [
+        "4 entries: 3 added, 0 there already",
+        "  1 whose label is not an earlier one's: the higher priority counts, or the first",
+    ]
+    assert f"{table}: 3 scripts, 3 labels, {table.stat().st_size:,} bytes" in out
+    assert err.strip() == (
+        f"conflict: {second}:1: {SEGWIT} is 'bip173' (first.csv); "
+        "that it is 'somebody else' (second.txt) does not count"
+    )
+    status, out, _ = run("addresses", "check", GENESIS, "--table", str(table))
+    assert status == 0
+    assert out.split() == [
+        *("type", "P2PKH", "network", "mainnet"),
+        *("script", "76a91462e907b15cbf27d5425399ebf6f0fb50ebb88f1888ac"),
+        *("label", "satoshi", "source", "block", "0", "priority", "7"),
+    ]
+    status, out, _ = run("addresses", "check", TAPROOT, "--table", str(table), "--json")
+    entry = {"label": "bip350", "source": "second.txt", "priority": 0}
+    assert json.loads(out)["entry"] == entry
+    assert run("addresses", "check", "3P14159f73E4gFr7JterCCQh9QjiTjiZrG", "--table", str(table))[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("address", "kind", "networks"),
+    [
+        (GENESIS, "P2PKH", ["mainnet"]),
+        ("3P14159f73E4gFr7JterCCQh9QjiTjiZrG", "P2SH", ["mainnet"]),
+        (SEGWIT, "P2WPKH", ["mainnet"]),
+        ("bc1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qccfmv3", "P2WSH", ["mainnet"]),
+        (TAPROOT, "P2TR", ["mainnet"]),
+        ("bc1sw50qgdz25j", "witness version 16, 2 bytes", ["mainnet"]),
+        (TESTNET, "P2WPKH", ["testnet4", "signet"]),
+        ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "P2PKH", ["testnet4", "signet", "regtest"]),
+        ("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "P2WPKH", ["regtest"]),
+    ],
+)
+def test_addresses_check_knows_every_type(run: Run, address: str, kind: str, networks: list[str]) -> None:
+    status, out, _ = run("addresses", "check", address, "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert (found["type"], found["networks"]) == (kind, networks)
+    assert "entry" not in found
+    assert bitcoin.encode_address(bytes.fromhex(found["script"]), networks[0]) == address
+
+
+def test_addresses_check_takes_the_table_of_its_network(run: Run, tmp_path: Path) -> None:
+    listed, table = tmp_path / "list.txt", tmp_path / "table"
+    listed.write_text(f"{TESTNET} faucet\n")
+    assert run("addresses", "build", str(listed), "-o", str(table), "--network", "signet")[0] == 0
+    assert "faucet" in run("addresses", "check", TESTNET, "--table", str(table))[1]
+    assert "faucet" in run("addresses", "check", TESTNET, "--table", str(listed))[1]
+    status, _, err = run("addresses", "check", GENESIS, "--table", str(table))
+    assert status == 2
+    assert "built for signet, not for mainnet" in err
+
+
+def test_nothing_is_written_of_lists_with_faults_unless_it_is_wanted(run: Run, tmp_path: Path) -> None:
+    listed, table = tmp_path / "list.txt", tmp_path / "table"
+    listed.write_text(f"{GENESIS} a\nnonsense b\n{TESTNET} c\n{SEGWIT} d\n")
+    table.write_bytes(b"what was there")
+    status, out, err = run("addresses", "build", str(listed), "-o", str(table))
+    assert status == 1
+    assert table.read_bytes() == b"what was there"
+    assert "2 that cannot be used" in out
+    lines = err.splitlines()
+    assert lines[0].startswith(f"error: {listed}:2: ")
+    assert lines[1].startswith(f"error: {listed}:3: address belongs to another network")
+    assert lines[2] == "error: nothing is written; mend the lines, or leave them out with --keep-going"
+    status, out, err = run("addresses", "build", str(listed), "-o", str(table), "--keep-going")
+    assert status == 0
+    assert "2 that cannot be used" in out
+    assert len(err.splitlines()) == 2
+    assert len(WatchTable.open(table)) == 2
+    listed.write_text("# nothing\n")
+    status, _, err = run("addresses", "build", str(listed), "-o", str(table))
+    assert status == 1
+    assert "no address in the lists" in err
+    assert len(WatchTable.open(table)) == 2
+
+
+def test_a_markup_in_a_list_is_shown_as_it_is(run: Run, tmp_path: Path) -> None:
+    listed = tmp_path / "list.txt"
+    listed.write_text("[bold]x[/] a\n")
+    _, _, err = run("addresses", "build", str(listed), "-o", str(tmp_path / "table"))
+    assert "'['" in err

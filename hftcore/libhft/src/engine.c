@@ -11,6 +11,7 @@
 
 #define COMMANDS_CAP 128u /* more than there are slots, and each has one question open at most */
 #define IDLE_WAIT_NS 100000000u
+#define OUTPUT_LEN_MIN 10  /* amount, length, and a script that can be watched */
 #define SEND_CAP 65536u
 #define UPGRADE_ROOM 16384u
 
@@ -101,9 +102,10 @@ int hft_engine_add_rule(hft_engine *e, const hft_rule_config *config, hft_err *e
         return hft_fail(err, HFT_E_ORDER_TEMPLATE, 0, "longer than one TLS record");
     if (config->labels != NULL) {
         size_t bytes = (config->n_labels + 7u) / 8u;
-        r->labels = malloc(bytes != 0 ? bytes : 1);
-        if (r->labels == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
-        memcpy(r->labels, config->labels, bytes);
+        r->first_labels = malloc(bytes != 0 ? bytes : 1);
+        if (r->first_labels == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
+        memcpy(r->first_labels, config->labels, bytes);
+        r->labels = r->first_labels;
         r->n_labels = config->n_labels;
     }
     r->venue = config->venue;
@@ -158,14 +160,16 @@ static int take_tables(hft_engine *e) {
         if (e->rules[i].min_sat < e->deposit_floor_sat) e->deposit_floor_sat = e->rules[i].min_sat;
     e->announced_max = e->config.seen_cap / 2 / (e->n_peers != 0 ? e->n_peers : 1);
     if (e->announced_max > HFT_ANNOUNCED_MAX) e->announced_max = HFT_ANNOUNCED_MAX;
-    size_t n_entries = e->config.watch->n_entries;
-    e->deposit_sums = take(e, n_entries * sizeof *e->deposit_sums);
-    e->deposits = take(e, n_entries * sizeof *e->deposits);
+    size_t deposits_max = e->config.message_max / OUTPUT_LEN_MIN + 1, n_slots = 1;
+    while (n_slots < 2 * deposits_max) n_slots *= 2;
+    e->deposit_slot_mask = (uint32_t)(n_slots - 1);
+    e->deposit_multiplier = keys[3][1] | 1;
+    e->deposit_slots = take_touched(e, n_slots * sizeof *e->deposit_slots);
+    e->deposits = take(e, deposits_max * sizeof *e->deposits);
     e->latency = take(e, HFT_LATENCIES * sizeof *e->latency);
     e->pending = take(e, e->config.pending_cap * sizeof *e->pending);
     e->request_hashes = take(e, HFT_REQUEST_BATCH * 32);
-    if (!e->deposit_sums || !e->deposits || !e->latency || !e->pending || !e->request_hashes) return HFT_E_MEMORY;
-    memset(e->deposit_sums, 0, n_entries * sizeof *e->deposit_sums);
+    if (!e->deposit_slots || !e->deposits || !e->latency || !e->pending || !e->request_hashes) return HFT_E_MEMORY;
     memset(e->pending, 0, e->config.pending_cap * sizeof *e->pending);
     for (int i = 0; i < HFT_LATENCIES; i++) hft_hist_init(&e->latency[i]);
     int rc = take_inventory(e, &e->inventory, e->config.seen_cap, keys[0]);
@@ -322,6 +326,7 @@ static void take_commands(hft_engine *e) {
         hft_link_addresses(e, command);
         hft_spsc_release(&e->commands);
     }
+    hft_engine_take_watch(e);
 }
 
 static void on_completion(hft_engine *e, const hft_ring_completion *completion) {
@@ -367,6 +372,7 @@ static void tick(hft_engine *e) {
     for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_link_tick(e, slot);
     if (e->now_ns >= e->next_inventory_ns) hft_inventory_tick(e);
     hft_orders_tick(e);
+    hft_engine_take_watch(e);
     sum_counters(e);
     e->next_tick_ns = e->now_ns + HFT_TICK_NS;
 }
@@ -496,13 +502,14 @@ void hft_engine_free(hft_engine *e) {
     for (uint32_t i = 0; i < e->n_rules; i++) {
         hft_order_wipe(&e->rules[i].order);
         hft_order_wipe(&e->rules[i].query);
-        free(e->rules[i].labels);
+        free(e->rules[i].first_labels);
     }
     for (uint32_t i = 0; i < e->n_venues; i++) {
         hft_order_wipe(&e->venues[i].time_request);
         hft_order_wipe(&e->venues[i].user_request);
     }
     hft_engine_release(e);
+    hft_engine_release_watches(e, UINT32_MAX);
     close_fd(e->event_fd);
     close_fd(e->resolve_fd);
     close_fd(e->wake_fd);

@@ -74,15 +74,19 @@ int hft_engine_put_addresses(hft_engine *engine, const hft_engine_addresses *add
     if (record == NULL) return HFT_E_QUEUE_FULL;
     *record = *addresses;
     hft_spsc_publish(&engine->commands);
-    signal_fd(engine->wake_fd);
+    hft_engine_wake(engine);
     return 0;
 }
 
 /* ---- any thread ---- */
 
+void hft_engine_wake(hft_engine *e) {
+    if (e->wake_fd >= 0) signal_fd(e->wake_fd);
+}
+
 void hft_engine_stop(hft_engine *engine, uint64_t timeout_ns) {
     atomic_store(&engine->stop_timeout_ns, timeout_ns != 0 ? timeout_ns : 1);
-    if (engine->wake_fd >= 0) signal_fd(engine->wake_fd);
+    hft_engine_wake(engine);
 }
 
 void hft_engine_kill(hft_engine *engine, int on) { atomic_store(&engine->killed, on != 0); }

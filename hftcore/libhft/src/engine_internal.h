@@ -3,6 +3,7 @@
  *   engine.c            life: memory, loop, timers, stop
  *   engine_links.c      connecting and reconnecting, for peers and venues alike
  *   engine_inventory.c  announcements: whom to ask for which transaction
+ *   engine_watch.c      the watch table in use, and what a transaction pays to whom
  *   engine_tx.c         THE HOT PATH: transaction bytes to submitted order
  *   engine_venue.c      a venue's session: clock, login, messages
  *   engine_orders.c     orders sent and their fate
@@ -93,7 +94,8 @@ typedef struct {
     uint32_t venue;
     int client_id_slot, quantity_slot, timestamp_slot;
     uint64_t quantity, notional, min_sat, cooldown_ns;
-    uint8_t *labels;
+    const uint8_t *labels;       /* of the table in use */
+    uint8_t *first_labels;       /* of the table that the engine began with */
     uint32_t n_labels;
     hft_order_template order, query;
     int query_client_id_slot, query_timestamp_slot;
@@ -121,8 +123,10 @@ typedef struct { /* an order without a final answer */
 
 typedef struct { /* what one transaction pays to one watched script */
     uint64_t amount_sat;
-    uint32_t entry, label, output;
+    uint32_t entry, label, output, slot;
 } hft_deposit;
+
+typedef struct hft_watch_change hft_watch_change;
 
 struct hft_engine {
     /* hot */
@@ -136,9 +140,11 @@ struct hft_engine {
     uint64_t reaped_tick;        /* when the completion at hand was reaped */
     uint64_t now_ns;             /* monotonic, of this turn of the loop */
     uint64_t deposit_floor_sat;  /* least that is to be reported or that a rule acts on */
-    uint64_t *deposit_sums;      /* by watch entry, zero between transactions */
     hft_deposit *deposits;       /* of the transaction at hand */
     uint32_t n_deposits;
+    uint32_t deposit_slot_mask;
+    uint32_t *deposit_slots;     /* by watch entry: number of a deposit + 1; zero between transactions */
+    uint64_t deposit_multiplier;
     hft_engine_stats stats;
     hft_hist *latency;           /* HFT_LATENCIES */
 
@@ -152,11 +158,13 @@ struct hft_engine {
     /* with other threads */
     hft_spsc events, commands;
     int event_fd, resolve_fd, wake_fd;
+    _Atomic(hft_watch_change *) watch_change; /* the table to use next, or NULL */
     _Atomic int expecting;       /* the consumer sleeps, or is about to */
     _Atomic int killed;
     _Atomic uint64_t stop_timeout_ns; /* 0 = go on */
     _Atomic uint8_t resolve_wanted[HFT_ENGINE_PEERS_MAX + HFT_ENGINE_VENUES_MAX];
     uint64_t wake_count;         /* read target of wake_fd */
+    hft_watch_change *watch_changes; /* the control plane's: the latest first */
 
     uint8_t opened, stopping, wake_in_flight;
     uint8_t signing_ahead;       /* an order was signed ahead in this turn: the next one may be missing too */
@@ -214,6 +222,14 @@ void hft_engine_rehearse(hft_engine *e);
 /* Signs one order ahead where one is missing. Returns 1 if it did. */
 int hft_engine_sign_ahead(hft_engine *e);
 
+/* engine_watch.c */
+/* The deposit to a watch entry in the transaction at hand; a new one has no amount. */
+hft_deposit *hft_deposits_at(hft_engine *e, uint32_t entry);
+/* Drops those that are too small for anybody. */
+void hft_deposits_end(hft_engine *e);
+/* Begins to use the table that the control plane has put, if there is one. */
+void hft_engine_take_watch(hft_engine *e);
+
 /* engine_venue.c */
 void hft_venue_on_up(hft_engine *e, uint32_t venue);
 void hft_venue_on_data(hft_engine *e, uint32_t venue);
@@ -256,5 +272,7 @@ void hft_events_end(hft_engine *e);
 /* 1 if the events of one more order are sure to find room. */
 int hft_events_room_for_order(hft_engine *e);
 void hft_event_text(hft_event *event, const char *text);
+/* Ends the reactor's sleep. */
+void hft_engine_wake(hft_engine *e);
 
 #endif

@@ -25,28 +25,35 @@ static void stamp(const hft_engine *e, transaction *t, int stage_done) {
 
 /* Sums what the outputs pay to each watched script, and finds the largest output. */
 static void scan_outputs(hft_engine *e, transaction *t) {
-    uint32_t pos = t->tx.outputs_pos;
+    uint32_t pos = t->tx.outputs_pos, n;
     e->n_deposits = 0;
     t->largest_sat = 0;
-    for (uint32_t i = 0; i < t->tx.n_outputs; i++) {
+    for (uint32_t first = 0; first < t->tx.n_outputs; first += n) {
         hft_btc_output output;
-        uint32_t entry = 0;
-        hft_btc_next_output(&output, &t->tx, &pos);
-        if (output.value > t->largest_sat) t->largest_sat = output.value;
-        int64_t label = hft_watch_find(e->config.watch, output.script, output.script_len, &entry);
-        if (label < 0 || output.value == 0) continue;
-        if (e->deposit_sums[entry] == 0)
-            e->deposits[e->n_deposits++] = (hft_deposit){.entry = entry, .label = (uint32_t)label, .output = i};
-        e->deposit_sums[entry] += output.value;
+        uint64_t values[HFT_WATCH_BATCH];
+        const uint8_t *scripts[HFT_WATCH_BATCH];
+        size_t lens[HFT_WATCH_BATCH];
+        int64_t labels[HFT_WATCH_BATCH];
+        uint32_t entries[HFT_WATCH_BATCH];
+        for (n = 0; n < HFT_WATCH_BATCH && first + n < t->tx.n_outputs; n++) {
+            hft_btc_next_output(&output, &t->tx, &pos);
+            if (output.value > t->largest_sat) t->largest_sat = output.value;
+            values[n] = output.value;
+            scripts[n] = output.script;
+            lens[n] = output.script_len;
+        }
+        hft_watch_find_many(e->config.watch, labels, entries, scripts, lens, n);
+        for (uint32_t i = 0; i < n; i++) {
+            if (labels[i] < 0 || values[i] == 0) continue;
+            hft_deposit *deposit = hft_deposits_at(e, entries[i]);
+            if (deposit->amount_sat == 0) {
+                deposit->label = (uint32_t)labels[i];
+                deposit->output = first + i;
+            }
+            deposit->amount_sat += values[i];
+        }
     }
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < e->n_deposits; i++) {
-        hft_deposit deposit = e->deposits[i];
-        deposit.amount_sat = e->deposit_sums[deposit.entry];
-        e->deposit_sums[deposit.entry] = 0;
-        if (deposit.amount_sat >= e->deposit_floor_sat) e->deposits[kept++] = deposit;
-    }
-    e->n_deposits = kept;
+    hft_deposits_end(e);
 }
 
 static int is_whale(const hft_engine *e, const transaction *t) {

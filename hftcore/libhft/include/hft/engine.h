@@ -42,7 +42,7 @@ typedef struct {
     uint64_t backoff_min_ns, backoff_max_ns;
     char user_agent[64];
     hft_risk_limits risk;
-    const hft_watch *watch;   /* the caller's; outlives the engine and does not change */
+    const hft_watch *watch;   /* the caller's; does not change, and outlives the engine or its use of it */
 } hft_engine_config;
 
 typedef enum {
@@ -100,7 +100,8 @@ typedef enum {
     HFT_EVENT_VENUE,
     HFT_EVENT_DEPOSIT,
     HFT_EVENT_WHALE,
-    HFT_EVENT_ORDER
+    HFT_EVENT_ORDER,
+    HFT_EVENT_WATCH
 } hft_event_kind;
 typedef enum { HFT_LINK_CONNECTING = 0, HFT_LINK_READY, HFT_LINK_LOST } hft_link_state;
 enum { HFT_STAGE_QUEUE = 0, HFT_STAGE_PARSE, HFT_STAGE_VERIFY, HFT_STAGE_DECIDE, HFT_STAGE_BUILD, HFT_STAGE_ENCRYPT,
@@ -114,6 +115,7 @@ typedef struct {
     uint8_t resumed, error_class, n_labels;
     uint8_t client_id_len, order_id_len, filled_len;
     uint16_t peer, venue, rule;
+    uint32_t watch;        /* WATCH: number of the change; labels of later events are those of its table */
     int32_t code;          /* HFT_E_*, -errno, or 0 */
     int32_t venue_code;    /* the venue's own error code */
     uint32_t output;
@@ -195,6 +197,15 @@ void hft_engine_read_stats(const hft_engine *engine, hft_engine_stats *stats);
 void hft_engine_read_latency(const hft_engine *engine, int which, hft_hist *hist);
 /* The ring's backend once open, HFT_RING_AUTO before. */
 hft_ring_backend hft_engine_backend(const hft_engine *engine);
+
+/* The control plane, one thread at a time. Hands over another watch table, and for each rule the labels that count in
+ * it, a bitmap over n_labels or NULL for any (copied). Between two messages the reactor begins to use it, and queues an
+ * HFT_EVENT_WATCH with the number, > 0, that is returned here; a table that is put before the last one was taken takes
+ * its place. Errors: HFT_E_MEMORY. */
+HFT_NODISCARD int hft_engine_put_watch(hft_engine *engine, const hft_watch *watch, const uint8_t *const *labels,
+                                       uint32_t n_labels);
+/* The control plane, once the event was read: tables before `number` are not used any more. */
+void hft_engine_release_watches(hft_engine *engine, uint32_t number);
 
 /* One consumer thread. The fd (an eventfd) becomes readable when an event comes after hft_engine_expect. */
 const hft_event *hft_engine_peek_event(hft_engine *engine);
