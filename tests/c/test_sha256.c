@@ -3,9 +3,13 @@
 #include "check.h"
 
 #include <stdlib.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include <hft/cpu.h>
 #include <hft/sha256.h>
+
+#include "../../hftcore/libhft/src/sha256_kernels.h"
 
 static uint64_t random_state = 0x9e3779b97f4a7c15;
 
@@ -156,6 +160,72 @@ static void test_batches(void) {
     }
 }
 
+/* ---- pages that may not be read on both sides ---- */
+
+enum { LONGEST = 300, ROOM = 4096 };
+
+static uint8_t text[LONGEST], plain[LONGEST + 1][32], twice[LONGEST + 1][32]; /* of its first bytes, by portable code */
+static uint8_t *page, *page_end;                                              /* between two that may not be read */
+
+static void open_page(void) {
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    uint8_t *p = mmap(NULL, 3 * size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED || mprotect(p + size, size, PROT_READ | PROT_WRITE) != 0 || size < ROOM) abort();
+    page = p + size;
+    page_end = page + size;
+    for (size_t i = 0; i < LONGEST; i++) text[i] = (uint8_t)random_u64();
+    CHECK_EQ(hft_init("portable"), HFT_OK);
+    for (size_t len = 0; len <= LONGEST; len++) {
+        hft_sha256_digest(plain[len], text, len);
+        hft_sha256d_digest(twice[len], text, len);
+    }
+}
+
+static void check_at(uint8_t *at, size_t len) {
+    uint8_t out[2][32];
+    memcpy(at, text, len);
+    hft_sha256_digest(out[0], at, len);
+    CHECK_MEM(out[0], plain[len], 32);
+    hft_sha256d_digest(out[0], at, len);
+    CHECK_MEM(out[0], twice[len], 32);
+    hft_sha256d_digest2(out[0], at, len, out[1], at, len / 2);
+    CHECK_MEM(out[0], twice[len], 32);
+    CHECK_MEM(out[1], twice[len / 2], 32);
+}
+
+/* A batch whose messages all end where the page does. */
+static void check_batch_at_end(size_t n, size_t least, size_t step) {
+    uint8_t *data[MOST] = {NULL}, out[32 * MOST];
+    size_t len[MOST] = {0};
+    memcpy(page_end - LONGEST, text, LONGEST);
+    for (size_t i = 0; i < n; i++) {
+        len[i] = (least + i * step) % (LONGEST + 1);
+        data[i] = page_end - len[i];
+    }
+    hft_sha256d_many(out, (const void *const *)data, len, n);
+    for (size_t i = 0; i < n; i++) {
+        uint8_t expected[32];
+        hft_sha256d_digest(expected, data[i], len[i]);
+        CHECK_MEM(out + 32 * i, expected, 32);
+    }
+}
+
+static void test_guarded(void) {
+    for (size_t len = 0; len <= LONGEST; len++) {
+        for (size_t offset = 0; offset < 64; offset++) check_at(page_end - len - offset, len);
+        check_at(page, len);
+        check_batch_at_end(1 + len % MOST, len, 0);
+        check_batch_at_end(1 + len % MOST, len, 37);
+    }
+    for (size_t size = 0; size <= LONGEST; size++)
+        for (size_t n = 1; n <= 33 && n * size <= ROOM; n += 4) {
+            uint8_t *items = page_end - n * size, out[32 * MOST];
+            for (size_t i = 0; i < n; i++) memcpy(items + i * size, text, size);
+            hft_sha256_items(out, items, size, n);
+            for (size_t i = 0; i < n; i++) CHECK_MEM(out + 32 * i, plain[size], 32);
+        }
+}
+
 static void put_reversed_hex(uint8_t out[32], const char *hex) {
     for (size_t i = 0; i < 32; i++) {
         unsigned byte = 0;
@@ -208,6 +278,81 @@ static void test_merkle_root(void) {
     }
 }
 
+/* ---- the self-test ---- */
+
+static const hft_sha256_kernel_one *sound_one;
+static const hft_sha256_kernel_lanes *sound;
+
+static void wrong_blocks_of_one(hft_sha256_state *state, const void *data, size_t n_blocks) {
+    sound_one->blocks(state, data, n_blocks);
+    if (n_blocks > 1) state->h[7] ^= 1;
+}
+static void wrong_digest_of_one(uint8_t out[32], const hft_sha256_ends *ends, const void *data, size_t len) {
+    sound_one->digest(out, ends, data, len);
+    if (ends->outer != NULL && len > 55) out[31] ^= 1;
+}
+static void wrong_digest_padded(uint8_t out[32], const hft_sha256_ends *ends, const void *blocks, size_t n_blocks) {
+    sound_one->digest_padded(out, ends, blocks, n_blocks);
+    out[0] ^= 0x80;
+}
+static void wrong_double2(uint8_t out_a[32], const void *a, size_t a_len, uint8_t out_b[32], const void *b,
+                          size_t b_len) {
+    sound_one->double2(out_a, a, a_len, out_b, b, b_len);
+    if (a_len > b_len) out_b[5] ^= 1;
+}
+
+/* Each is wrong in the last lane alone, or for a rare block. */
+static void wrong_start(hft_sha256_lanes state, const hft_sha256_state *from) {
+    sound->start(state, from);
+    state[7][sound->width - 1] ^= 1;
+}
+static void wrong_blocks(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks) {
+    sound->blocks(state, data, n_blocks);
+    state[0][sound->width - 1] ^= 1;
+}
+static void wrong_ends(hft_sha256_lanes state, const uint8_t *const *data, const int64_t *left, const uint64_t *bits) {
+    sound->ends(state, data, left, bits);
+    for (size_t i = 0; i < sound->width; i++) state[3][i] ^= left[i] < 0;
+}
+static void wrong_outer(hft_sha256_lanes state, const hft_sha256_state *start, uint32_t bits) {
+    sound->outer(state, start, bits);
+    state[4][sound->width - 1] ^= 1;
+}
+static void wrong_digests(uint8_t *out, hft_sha256_lanes state) {
+    sound->digests(out, state);
+    out[32 * sound->width - 1] ^= 1;
+}
+
+static void test_self_test(void) {
+    hft_sha256_kernels mine = *hft_sha256_in_use();
+    sound_one = mine.one;
+    for (int i = 0; i < 4; i++) {
+        hft_sha256_kernel_one one = *sound_one;
+        if (i == 0) one.blocks = wrong_blocks_of_one;
+        else if (i == 1) one.digest = wrong_digest_of_one;
+        else if (i == 2) one.digest_padded = wrong_digest_padded;
+        else one.double2 = wrong_double2;
+        hft_sha256_kernels wrong = mine;
+        wrong.one = &one;
+        CHECK_EQ(hft_sha256_select(&wrong), HFT_E_SELF_TEST);
+    }
+    for (size_t step = 0; mine.steps[step].lanes != NULL; step++) {
+        sound = mine.steps[step].lanes;
+        for (int i = 0; i < 5; i++) {
+            hft_sha256_kernel_lanes lanes = *sound;
+            if (i == 0) lanes.start = wrong_start;
+            else if (i == 1) lanes.blocks = wrong_blocks;
+            else if (i == 2) lanes.ends = wrong_ends;
+            else if (i == 3) lanes.outer = wrong_outer;
+            else lanes.digests = wrong_digests;
+            hft_sha256_kernels wrong = mine;
+            wrong.steps[step].lanes = &lanes;
+            CHECK_EQ(hft_sha256_select(&wrong), HFT_E_SELF_TEST);
+        }
+    }
+    CHECK_STR(hft_sha256_kernel(), mine.name); /* a kernel that fails is not used */
+}
+
 /* Each level is refused exactly where the machine lacks what it needs; the best is the last of the list. */
 static void test_levels(void) {
     static const struct { const char *name; uint32_t needs; } levels[] = {
@@ -238,6 +383,7 @@ static void test_levels(void) {
 
 int main(void) {
     CHECK_STR(hft_sha256_kernel(), "portable"); /* before hft_init() */
+    open_page();
     for (size_t i = 0; hft_cpu_level_at(i) != NULL; i++) {
         CHECK_EQ(hft_init(hft_cpu_level_at(i)), HFT_OK);
         CHECK_STR(hft_sha256_kernel(), hft_cpu_level_at(i));
@@ -247,6 +393,8 @@ int main(void) {
         test_pairs();
         test_batches();
         test_merkle_root();
+        test_guarded();
+        test_self_test();
     }
     test_levels();
     return check_done();

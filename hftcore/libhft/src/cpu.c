@@ -56,7 +56,7 @@ static const cpu_level levels[] = {
      ~0u,
      {"avx512",
       &hft_sha256_shani,
-      {{&hft_sha256_avx512x32, 21}, {&hft_sha256_avx512x16, 8}, {&hft_sha256_shani2, 2}}}},
+      {{&hft_sha256_avx512x32, 21}, {&hft_sha256_avx512x16, 7}, {&hft_sha256_shani2, 2}}}},
     {HFT_CPU_AVX512, ~0u, {"avx512", &hft_sha256_portable, {{&hft_sha256_avx512x32, 17}, {&hft_sha256_avx512x16, 2}}}},
     {HFT_CPU_SHANI, HFT_CPU_SHANI | HFT_CPU_AESNI, {"shani", &hft_sha256_shani, {{&hft_sha256_shani2, 2}}}},
     {HFT_CPU_AVX2, HFT_CPU_AVX2 | HFT_CPU_AESNI, {"avx2", &hft_sha256_portable, {{&hft_sha256_avx2x8, 2}}}},

@@ -33,6 +33,8 @@ typedef uint32_t hft_sha256_lanes[8][HFT_SHA256_LANES];
 /* The first `width` lanes at once. Every one is hashed, wanted or not, and has data that may be read. */
 typedef struct {
     size_t width;
+    /* Every lane starts there. */
+    void (*start)(hft_sha256_lanes state, const hft_sha256_state *from);
     /* n_blocks whole blocks of every lane. */
     void (*blocks)(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks);
     /* One block of every lane, whole or not: left[i] bytes of the message are at data[i]. Where that is less than 64,

@@ -52,8 +52,7 @@ static void advance(group *g, size_t used, size_t n_blocks) {
 static void hash_group(uint8_t *out, group *g, const hft_sha256_kernel_lanes *lanes, const hft_sha256_ends *ends,
                        size_t used, size_t whole, size_t n_blocks) {
     const size_t width = lanes->width;
-    for (size_t word = 0; word < 8; word++)
-        for (size_t i = 0; i < width; i++) g->state[word][i] = ends->inner->h[word];
+    lanes->start(g->state, ends->inner);
     fill_up(g, used, width);
     if (whole != 0) {
         lanes->blocks(g->state, g->data, whole);
@@ -78,8 +77,8 @@ static const hft_sha256_step *best_step(const hft_sha256_step *step, size_t n) {
     return step;
 }
 
-static void hash_items(uint8_t *out, const hft_sha256_ends *ends, const void *data, size_t size, size_t n) {
-    const hft_sha256_kernels *kernels = hft_sha256_in_use();
+static void hash_items(uint8_t *out, const hft_sha256_ends *ends, const void *data, size_t size, size_t n,
+                       const hft_sha256_kernels *kernels) {
     const hft_sha256_step *step = kernels->steps;
     const uint8_t *item = data;
     group g;
@@ -95,10 +94,9 @@ static void hash_items(uint8_t *out, const hft_sha256_ends *ends, const void *da
 
 typedef struct {
     group g;
-    uint8_t *out[LANES]; /* holds the inner digest while the outer hash is under way */
-    uint8_t outer[LANES];
+    uint8_t *out[LANES];
     size_t busy;
-    const hft_sha256_ends *ends;
+    const hft_sha256_ends *ends; /* without the outer hash */
 } shared_lanes;
 
 /* The messages that no lane has taken yet. */
@@ -123,7 +121,6 @@ static void take(shared_lanes *s, size_t lane, queue *q) {
     set_lane(&s->g, lane, s->ends, q->data[0], q->len[0]);
     put_state(s, lane, s->ends->inner);
     s->out[lane] = q->out;
-    s->outer[lane] = 0;
     q->out += 32;
     q->data++;
     q->len++;
@@ -136,21 +133,12 @@ static void move_lane(shared_lanes *s, size_t to, size_t from) {
     s->g.bits[to] = s->g.bits[from];
     s->g.data[to] = s->g.data[from];
     s->out[to] = s->out[from];
-    s->outer[to] = s->outer[from];
 }
 
-/* The hash in a lane is complete. Returns 1 if the lane goes on, with the outer hash or another message. */
+/* The hash in a lane is complete. Returns 1 if the lane goes on with another message. */
 static int end_lane(shared_lanes *s, size_t lane, queue *q) {
     hft_sha256_state state = get_state(s, lane);
     hft_sha256_state_bytes(s->out[lane], &state);
-    if (s->ends->outer != NULL && !s->outer[lane]) {
-        s->outer[lane] = 1;
-        s->g.left[lane] = 32;
-        s->g.bits[lane] = s->ends->outer_bits;
-        s->g.data[lane] = s->out[lane];
-        put_state(s, lane, s->ends->outer);
-        return 1;
-    }
     if (q->n == 0) return 0;
     take(s, lane, q);
     return 1;
@@ -168,10 +156,15 @@ static void pass(shared_lanes *s, const hft_sha256_kernel_lanes *lanes, queue *q
         advance(&s->g, used, n_blocks);
         return;
     }
+    uint32_t ended = 0; /* where the length fits in: a set, because which lanes those are no branch can foresee */
+    for (size_t i = 0; i < used; i++) ended |= (uint32_t)(s->g.left[i] < 56) << i;
     lanes->ends(s->g.state, s->g.data, s->g.left, s->g.bits);
     advance(&s->g, used, 1);
-    for (size_t i = used; i-- != 0;)
-        if (s->g.left[i] < 56 - 64 && !end_lane(s, i, q) && --s->busy != i) move_lane(s, i, s->busy);
+    while (ended != 0) {
+        size_t i = 31 - (size_t)__builtin_clz(ended);
+        ended &= ~((uint32_t)1 << i);
+        if (!end_lane(s, i, q) && --s->busy != i) move_lane(s, i, s->busy);
+    }
 }
 
 /* What is left in a lane, alone. */
@@ -179,28 +172,30 @@ static void finish_lane(shared_lanes *s, size_t lane, const hft_sha256_kernel_on
     hft_sha256_state state = get_state(s, lane);
     size_t left = s->g.left[lane] > 0 ? (size_t)s->g.left[lane] : 0;
     hft_sha256_ends ends = {.inner = &state, .hashed = s->g.bits[lane] / 8 - left};
-    if (s->g.left[lane] < 0) { /* all but the block of the length is hashed */
-        uint8_t block[64];
-        hft_sha256_pad(block, s->g.data[lane], s->g.left[lane], s->g.bits[lane]);
-        one->blocks(&state, block, 1);
-        hft_sha256_state_bytes(s->out[lane], &state);
-    } else {
+    if (s->g.left[lane] >= 0) {
         one->digest(s->out[lane], &ends, s->g.data[lane], left);
+        return;
     }
-    if (s->ends->outer == NULL || s->outer[lane]) return;
-    ends = (hft_sha256_ends){.inner = s->ends->outer, .hashed = s->ends->outer_bits / 8 - 32};
-    one->digest(s->out[lane], &ends, s->out[lane], 32);
+    uint8_t block[64]; /* the one that holds the length alone */
+    hft_sha256_pad(block, s->g.data[lane], s->g.left[lane], s->g.bits[lane]);
+    one->blocks(&state, block, 1);
+    hft_sha256_state_bytes(s->out[lane], &state);
 }
 
-/* Until so few are left that single messages are better, or none. */
+/* The inner hashes share the lanes until so few are left that single messages are better. The outer ones are alike. */
 static void share_lanes(queue *q, const hft_sha256_ends *ends, const hft_sha256_kernels *kernels,
                         const hft_sha256_step *step) {
+    hft_sha256_ends inner = {.inner = ends->inner, .hashed = ends->hashed};
+    uint8_t *out = q->out;
     shared_lanes s;
-    s.ends = ends;
+    s.ends = &inner;
     s.busy = 0;
     for (; (step = best_step(step, s.busy + q->n))->lanes != NULL; pass(&s, step->lanes, q))
         while (s.busy < step->lanes->width && q->n != 0) take(&s, s.busy++, q);
     while (s.busy != 0) finish_lane(&s, --s.busy, kernels->one);
+    if (ends->outer == NULL) return;
+    hft_sha256_ends outer = {.inner = ends->outer, .hashed = ends->outer_bits / 8 - 32};
+    hash_items(out, &outer, out, 32, (size_t)(q->out - out) / 32, kernels);
 }
 
 /* How many of the next messages, at most `width`, take as many blocks as the first; and how many of these blocks are
@@ -278,11 +273,11 @@ void hft_sha256d_many(uint8_t *out, const void *const *data, const size_t *len, 
 }
 
 void hft_sha256_items(uint8_t *out, const void *data, size_t item_size, size_t n) {
-    hash_items(out, &hft_sha256_single, data, item_size, n);
+    hash_items(out, &hft_sha256_single, data, item_size, n, hft_sha256_in_use());
 }
 
 void hft_sha256d_items(uint8_t *out, const void *data, size_t item_size, size_t n) {
-    hash_items(out, &hft_sha256_double, data, item_size, n);
+    hash_items(out, &hft_sha256_double, data, item_size, n, hft_sha256_in_use());
 }
 
 int hft_merkle_root(uint8_t out[32], uint8_t *level, size_t n) {

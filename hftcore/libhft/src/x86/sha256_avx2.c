@@ -16,34 +16,52 @@ INLINE __m256i big_sigma1(__m256i x) { return exclusive(exclusive(rotated(x, 6),
 INLINE __m256i small_sigma0(__m256i x) { return exclusive(exclusive(rotated(x, 7), rotated(x, 18)), right(x, 3)); }
 INLINE __m256i small_sigma1(__m256i x) { return exclusive(exclusive(rotated(x, 17), rotated(x, 19)), right(x, 10)); }
 
-INLINE void rounds16(__m256i s[8], __m256i w[16], const uint32_t *k, int more) {
-    __m256i b_or_c = exclusive(s[1], s[2]); /* where they differ, a decides the majority; kept for the next round */
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < 16; i++) {
-        __m256i a = s[(0 - i) & 7], b = s[(1 - i) & 7];
-        __m256i e = s[(4 - i) & 7], f = s[(5 - i) & 7], g = s[(6 - i) & 7];
-        __m256i *d = &s[(3 - i) & 7], *h = &s[(7 - i) & 7];
-        __m256i t = add(*h, add(w[i], _mm256_set1_epi32((int)k[i])));
-        t = add(add(t, exclusive(g, _mm256_and_si256(e, exclusive(f, g)))), big_sigma1(e));
-        __m256i a_or_b = exclusive(a, b), majority = exclusive(b, _mm256_and_si256(a_or_b, b_or_c));
-        b_or_c = a_or_b;
-        *d = add(*d, t);
-        *h = add(add(t, majority), big_sigma0(a));
-        if (!more) continue;
-        __m256i early = add(add(w[i], w[(i + 9) & 15]), small_sigma0(w[(i + 1) & 15]));
-        w[i] = add(early, small_sigma1(w[(i + 14) & 15]));
-    }
-}
+/* differ: where b and c are not the same, and a decides the majority; what a and b make is kept for the next round. */
+#define ROUND(i, more, a, b, c, d, e, f, g, h)                                                           \
+    do {                                                                                                 \
+        __m256i now = w[i], kw = add(now, _mm256_set1_epi32((int)k[i])), a_or_b = exclusive(a, b);       \
+        __m256i choice = exclusive(g, _mm256_and_si256(e, exclusive(f, g)));                             \
+        __m256i t = add(add(add(h, kw), choice), big_sigma1(e));                                         \
+        __m256i majority = exclusive(b, _mm256_and_si256(a_or_b, differ));                               \
+        differ = a_or_b;                                                                                 \
+        d = add(d, t);                                                                                   \
+        h = add(add(t, majority), big_sigma0(a));                                                        \
+        if (!(more)) break;                                                                              \
+        __m256i early = add(add(now, w[((i) + 9) & 15]), small_sigma0(w[((i) + 1) & 15]));               \
+        w[i] = last[(i) & 1] = add(early, small_sigma1(last[(i) & 1]));                                  \
+    } while (0)
+
+/* The variables rotate by renaming: after eight rounds each is back in its place. */
+#define EIGHT(i, more)                            \
+    ROUND((i) + 0, more, a, b, c, d, e, f, g, h); \
+    ROUND((i) + 1, more, h, a, b, c, d, e, f, g); \
+    ROUND((i) + 2, more, g, h, a, b, c, d, e, f); \
+    ROUND((i) + 3, more, f, g, h, a, b, c, d, e); \
+    ROUND((i) + 4, more, e, f, g, h, a, b, c, d); \
+    ROUND((i) + 5, more, d, e, f, g, h, a, b, c); \
+    ROUND((i) + 6, more, c, d, e, f, g, h, a, b); \
+    ROUND((i) + 7, more, b, c, d, e, f, g, h, a)
 
 INLINE __m256i *row(hft_sha256_lanes state, int word) { return (__m256i *)state[word]; }
 
+/* The words stay in memory, where the barrier keeps them: there are registers for the state alone. The last two are
+ * needed at once, and kept besides. */
 __attribute__((noinline)) static void compress(hft_sha256_lanes state, __m256i w[16]) {
-    __m256i s[8];
-    for (int i = 0; i < 8; i++) s[i] = *row(state, i);
+    __m256i a = *row(state, 0), b = *row(state, 1), c = *row(state, 2), d = *row(state, 3);
+    __m256i e = *row(state, 4), f = *row(state, 5), g = *row(state, 6), h = *row(state, 7);
+    __m256i differ = exclusive(b, c), last[2] = {w[14], w[15]};
+    const uint32_t *k = hft_sha256_k;
 #pragma GCC unroll 1
-    for (int i = 0; i < 48; i += 16) rounds16(s, w, hft_sha256_k + i, 1);
-    rounds16(s, w, hft_sha256_k + 48, 0);
-    for (int i = 0; i < 8; i++) *row(state, i) = add(*row(state, i), s[i]);
+    for (; k != hft_sha256_k + 48; k += 16) {
+        __asm__ volatile("" : : : "memory");
+        EIGHT(0, 1);
+        EIGHT(8, 1);
+    }
+    __asm__ volatile("" : : : "memory");
+    EIGHT(0, 0);
+    EIGHT(8, 0);
+    const __m256i sum[8] = {a, b, c, d, e, f, g, h};
+    for (int i = 0; i < 8; i++) *row(state, i) = add(*row(state, i), sum[i]);
 }
 
 INLINE __m256i big_endian(__m256i x) {
@@ -66,6 +84,10 @@ INLINE __m256i load_half(const uint8_t *const *data, size_t at) {
     return big_endian(_mm256_loadu2_m128i((const __m128i *)(data[4] + at), (const __m128i *)(data[0] + at)));
 }
 
+static void start_avx2(hft_sha256_lanes state, const hft_sha256_state *from) {
+    for (int i = 0; i < 8; i++) *row(state, i) = _mm256_set1_epi32((int)from->h[i]);
+}
+
 static void blocks_avx2(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks) {
     __m256i w[16];
     for (size_t at = 0; at < 64 * n_blocks; at += 64) {
@@ -85,13 +107,11 @@ static void ends_avx2(hft_sha256_lanes state, const uint8_t *const *data, const 
 
 static void outer_avx2(hft_sha256_lanes state, const hft_sha256_state *start, uint32_t bits) {
     __m256i w[16];
-    for (int i = 0; i < 8; i++) {
-        w[i] = *row(state, i);
-        *row(state, i) = _mm256_set1_epi32((int)start->h[i]);
-    }
+    for (int i = 0; i < 8; i++) w[i] = *row(state, i);
     w[8] = _mm256_set1_epi32((int)0x80000000);
     for (int i = 9; i < 15; i++) w[i] = _mm256_setzero_si256();
     w[15] = _mm256_set1_epi32((int)bits);
+    start_avx2(state, start);
     compress(state, w);
 }
 
@@ -106,4 +126,4 @@ static void digests_avx2(uint8_t *out, hft_sha256_lanes state) {
     }
 }
 
-const hft_sha256_kernel_lanes hft_sha256_avx2x8 = {8, blocks_avx2, ends_avx2, outer_avx2, digests_avx2};
+const hft_sha256_kernel_lanes hft_sha256_avx2x8 = {8, start_avx2, blocks_avx2, ends_avx2, outer_avx2, digests_avx2};

@@ -32,53 +32,87 @@ INLINE __m512i small_sigma1(__m512i x) {
     return xor3(_mm512_ror_epi32(x, 17), _mm512_ror_epi32(x, 19), _mm512_srli_epi32(x, 10));
 }
 
-/* One group alone waits for its own results: there an addition more makes the way from e to the next e shorter. */
-INLINE void round_of(__m512i s[8][2], const words w, __m512i k, unsigned i, int group, int n) {
-    __m512i a = s[(0 - i) & 7][group], b = s[(1 - i) & 7][group], c = s[(2 - i) & 7][group];
-    __m512i e = s[(4 - i) & 7][group], f = s[(5 - i) & 7][group], g = s[(6 - i) & 7][group];
-    __m512i *d = &s[(3 - i) & 7][group], *h = &s[(7 - i) & 7][group];
-    __m512i base = add(*h, add(k, w[i][group])), ch = choose(e, f, g), sigma1 = big_sigma1(e);
-    __m512i t = add(add(base, ch), sigma1);
-    *d = n == 1 ? add(add(add(*d, base), ch), sigma1) : add(*d, t);
-    *h = add(add(t, majority(a, b, c)), big_sigma0(a));
+INLINE __m512i next_word(__m512i w0, __m512i w1, __m512i w9, __m512i w14) {
+    return add(add(add(w0, w9), small_sigma0(w1)), small_sigma1(w14));
 }
 
-INLINE void rounds16(__m512i s[8][2], words w, const uint32_t *k, int n, int more) {
-#pragma GCC unroll 16
-    for (unsigned i = 0; i < 16; i++) {
-        __m512i constant = _mm512_set1_epi32((int)k[i]);
-#pragma GCC unroll 2
-        for (int g = 0; g < n; g++) {
-            round_of(s, w, constant, i, g, n);
-            if (!more) continue;
-            __m512i early = add(add(w[i][g], w[(i + 9) & 15][g]), small_sigma0(w[(i + 1) & 15][g]));
-            w[i][g] = add(early, small_sigma1(w[(i + 14) & 15][g]));
-        }
-    }
-}
+/* `chained`: the way from e to the next e is what one group alone waits for, and one addition more makes it shorter. */
+#define ROUND(chained, kw, a, b, c, d, e, f, g, h)                               \
+    do {                                                                         \
+        __m512i base = add(h, kw), ch = choose(e, f, g), sigma1 = big_sigma1(e); \
+        __m512i t = add(add(base, ch), sigma1);                                  \
+        d = (chained) ? add(add(add(d, base), ch), sigma1) : add(d, t);          \
+        h = add(add(t, majority(a, b, c)), big_sigma0(a));                       \
+    } while (0)
 
-INLINE __m512i *row(hft_sha256_lanes state, int word, int group) {
-    return (__m512i *)state[word] + group;
-}
+/* The variables rotate by renaming: after eight rounds each is back in its place. */
+#define SIXTEEN(STEP, more)           \
+    EIGHT(STEP, 0, more);             \
+    EIGHT(STEP, 8, more)
+#define EIGHT(STEP, i, more)                     \
+    STEP((i) + 0, more, a, b, c, d, e, f, g, h); \
+    STEP((i) + 1, more, h, a, b, c, d, e, f, g); \
+    STEP((i) + 2, more, g, h, a, b, c, d, e, f); \
+    STEP((i) + 3, more, f, g, h, a, b, c, d, e); \
+    STEP((i) + 4, more, e, f, g, h, a, b, c, d); \
+    STEP((i) + 5, more, d, e, f, g, h, a, b, c); \
+    STEP((i) + 6, more, c, d, e, f, g, h, a, b); \
+    STEP((i) + 7, more, b, c, d, e, f, g, h, a)
 
-INLINE void compress(hft_sha256_lanes state, words w, int n) {
-    __m512i s[8][2];
-    for (int word = 0; word < 8; word++)
-        for (int g = 0; g < n; g++) s[word][g] = *row(state, word, g);
+INLINE __m512i *row(hft_sha256_lanes state, int word, int group) { return (__m512i *)state[word] + group; }
+
+#define STEP16(i, more, a, b, c, d, e, f, g, h)                                                       \
+    do {                                                                                              \
+        ROUND(1, add(w[i], _mm512_set1_epi32((int)k[i])), a, b, c, d, e, f, g, h);                    \
+        if (more) w[i] = next_word(w[i], w[((i) + 1) & 15], w[((i) + 9) & 15], w[((i) + 14) & 15]);   \
+    } while (0)
+
+__attribute__((noinline)) static void compress16(hft_sha256_lanes state, words from) {
+    __m512i a = *row(state, 0, 0), b = *row(state, 1, 0), c = *row(state, 2, 0), d = *row(state, 3, 0);
+    __m512i e = *row(state, 4, 0), f = *row(state, 5, 0), g = *row(state, 6, 0), h = *row(state, 7, 0);
+    __m512i w[16]; /* with the state, they fill 24 of the 32 registers */
+    const uint32_t *k = hft_sha256_k;
+    for (int i = 0; i < 16; i++) w[i] = from[i][0];
 #pragma GCC unroll 1
-    for (int i = 0; i < 48; i += 16) rounds16(s, w, hft_sha256_k + i, n, 1);
-    rounds16(s, w, hft_sha256_k + 48, n, 0);
-    for (int word = 0; word < 8; word++)
-        for (int g = 0; g < n; g++) *row(state, word, g) = add(s[word][g], *row(state, word, g));
+    for (; k != hft_sha256_k + 48; k += 16) {
+        SIXTEEN(STEP16, 1);
+    }
+    SIXTEEN(STEP16, 0);
+    const __m512i sum[8] = {a, b, c, d, e, f, g, h};
+    for (int i = 0; i < 8; i++) *row(state, i, 0) = add(*row(state, i, 0), sum[i]);
 }
 
-__attribute__((noinline)) static void compress16(hft_sha256_lanes state, const words from) {
-    words w; /* of its own, so that it stays in registers */
-    for (int i = 0; i < 16; i++) w[i][0] = from[i][0];
-    compress(state, w, 1);
-}
+/* Two states fill half of the registers, and the words stay in memory, where the barrier keeps them: what the compiler
+ * took out of it would push out the states. Only the last two are too young to come from there in time. */
+#define STEP32(i, more, a, b, c, d, e, f, g, h)                                              \
+    do {                                                                                     \
+        if (((i) & 1) == 0) __asm__ volatile("" : : : "memory");                             \
+        __m512i constant = _mm512_set1_epi32((int)k[i]), now0 = w[i][0], now1 = w[i][1];     \
+        ROUND(0, add(constant, now0), a##0, b##0, c##0, d##0, e##0, f##0, g##0, h##0);       \
+        if (more) NEXT32(i, 0);                                                              \
+        ROUND(0, add(constant, now1), a##1, b##1, c##1, d##1, e##1, f##1, g##1, h##1);       \
+        if (more) NEXT32(i, 1);                                                              \
+    } while (0)
+#define NEXT32(i, group)                                                                                         \
+    w[i][group] = last[(i) & 1][group] =                                                                         \
+        next_word(now##group, w[((i) + 1) & 15][group], w[((i) + 9) & 15][group], last[(i) & 1][group])
 
-__attribute__((noinline)) static void compress32(hft_sha256_lanes state, words w) { compress(state, w, 2); }
+__attribute__((noinline)) static void compress32(hft_sha256_lanes state, words w) {
+    __m512i a0 = *row(state, 0, 0), b0 = *row(state, 1, 0), c0 = *row(state, 2, 0), d0 = *row(state, 3, 0);
+    __m512i e0 = *row(state, 4, 0), f0 = *row(state, 5, 0), g0 = *row(state, 6, 0), h0 = *row(state, 7, 0);
+    __m512i a1 = *row(state, 0, 1), b1 = *row(state, 1, 1), c1 = *row(state, 2, 1), d1 = *row(state, 3, 1);
+    __m512i e1 = *row(state, 4, 1), f1 = *row(state, 5, 1), g1 = *row(state, 6, 1), h1 = *row(state, 7, 1);
+    __m512i last[2][2] = {{w[14][0], w[14][1]}, {w[15][0], w[15][1]}};
+    const uint32_t *k = hft_sha256_k;
+#pragma GCC unroll 1
+    for (; k != hft_sha256_k + 48; k += 16) {
+        SIXTEEN(STEP32, 1);
+    }
+    SIXTEEN(STEP32, 0);
+    const __m512i sum[8][2] = {{a0, a1}, {b0, b1}, {c0, c1}, {d0, d1}, {e0, e1}, {f0, f1}, {g0, g1}, {h0, h1}};
+    for (int i = 0; i < 8; i++)
+        for (int group = 0; group < 2; group++) *row(state, i, group) = add(*row(state, i, group), sum[i][group]);
+}
 
 INLINE void compress_any(hft_sha256_lanes state, words w, int n) {
     if (n == 1) compress16(state, w);
@@ -91,14 +125,6 @@ INLINE __m512i big_endian(__m512i x) {
     return _mm512_shuffle_epi8(x, _mm512_set4_epi32(0x0c0d0e0f, 0x08090a0b, 0x04050607, 0x00010203));
 }
 
-/* 16 bytes at `at` of four lanes: those of lane i, 4 + i, 8 + i and 12 + i. */
-INLINE __m512i load_quarter(const uint8_t *const *data, size_t at) {
-    __m512i x = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(data[0] + at)));
-    x = _mm512_mask_broadcast_i32x4(x, 0x00f0, _mm_loadu_si128((const __m128i *)(data[4] + at)));
-    x = _mm512_mask_broadcast_i32x4(x, 0x0f00, _mm_loadu_si128((const __m128i *)(data[8] + at)));
-    return big_endian(_mm512_mask_broadcast_i32x4(x, 0xf000, _mm_loadu_si128((const __m128i *)(data[12] + at))));
-}
-
 /* Turns a square of 4 x 4 words in each quarter of four registers. */
 INLINE void turn(__m512i out[4], __m512i a, __m512i b, __m512i c, __m512i d) {
     __m512i ab_low = _mm512_unpacklo_epi32(a, b), ab_high = _mm512_unpackhi_epi32(a, b);
@@ -109,15 +135,34 @@ INLINE void turn(__m512i out[4], __m512i a, __m512i b, __m512i c, __m512i d) {
     out[3] = _mm512_unpackhi_epi64(ab_high, cd_high);
 }
 
+/* Of the i-th registers of four rows: their first quarters, their second, and so on. */
+INLINE void take_quarters(__m512i out[4], const __m512i x[4][4], int i) {
+    __m512i a = _mm512_shuffle_i32x4(x[0][i], x[1][i], 0x44), b = _mm512_shuffle_i32x4(x[2][i], x[3][i], 0x44);
+    __m512i c = _mm512_shuffle_i32x4(x[0][i], x[1][i], 0xee), d = _mm512_shuffle_i32x4(x[2][i], x[3][i], 0xee);
+    out[0] = _mm512_shuffle_i32x4(a, b, 0x88);
+    out[1] = _mm512_shuffle_i32x4(a, b, 0xdd);
+    out[2] = _mm512_shuffle_i32x4(c, d, 0x88);
+    out[3] = _mm512_shuffle_i32x4(c, d, 0xdd);
+}
+
+/* From a block of each of 16 lanes to 16 words of every lane. */
+INLINE void to_words(words w, const __m512i block[16], int group) {
+    __m512i x[4][4], out[4]; /* x[i][j]: word j of each quarter, of the lanes 4 * i .. 4 * i + 3 */
+    for (int i = 0; i < 4; i++)
+        turn(x[i], big_endian(block[4 * i]), big_endian(block[4 * i + 1]), big_endian(block[4 * i + 2]),
+             big_endian(block[4 * i + 3]));
+    for (int i = 0; i < 4; i++) {
+        take_quarters(out, x, i);
+        for (int quarter = 0; quarter < 4; quarter++) w[4 * quarter + i][group] = out[quarter];
+    }
+}
+
 INLINE void load_blocks(words w, const uint8_t *const *data, size_t at, int n) {
-    for (int g = 0; g < n; g++, data += 16)
-        for (size_t quarter = 0; quarter < 4; quarter++) {
-            __m512i x[4];
-            size_t from = at + 16 * quarter;
-            turn(x, load_quarter(data, from), load_quarter(data + 1, from), load_quarter(data + 2, from),
-                 load_quarter(data + 3, from));
-            for (size_t i = 0; i < 4; i++) w[4 * quarter + i][g] = x[i];
-        }
+    __m512i block[16];
+    for (int group = 0; group < n; group++, data += 16) {
+        for (int i = 0; i < 16; i++) block[i] = _mm512_loadu_si512(data[i] + at);
+        to_words(w, block, group);
+    }
 }
 
 INLINE void put_digests(uint8_t *out, hft_sha256_lanes state, int n) {
@@ -174,34 +219,36 @@ INLINE void add_lengths(words w, const int64_t *left, const uint64_t *bits, int 
 
 INLINE void compress_ends(hft_sha256_lanes state, const uint8_t *const *data, const int64_t *left,
                           const uint64_t *bits, int n) {
-    alignas(64) uint8_t padded[HFT_SHA256_LANES][64];
     alignas(64) uint64_t bytes[HFT_SHA256_LANES], mark[HFT_SHA256_LANES];
-    const uint8_t *all[HFT_SHA256_LANES];
     const __m512i marks = _mm512_set1_epi8((char)0x80);
-    const size_t width = 16 * (size_t)n;
+    __m512i block[16];
     words w;
-    byte_masks(bytes, mark, left, width);
-    for (size_t i = 0; i < width; i++) {
-        __m512i x = _mm512_maskz_loadu_epi8(bytes[i], data[i]);
-        _mm512_store_si512(padded[i], _mm512_mask_mov_epi8(x, mark[i], marks));
-        all[i] = padded[i];
+    byte_masks(bytes, mark, left, 16 * (size_t)n);
+    for (int group = 0; group < n; group++) {
+        for (int i = 0; i < 16; i++) {
+            int lane = 16 * group + i;
+            block[i] = _mm512_mask_mov_epi8(_mm512_maskz_loadu_epi8(bytes[lane], data[lane]), mark[lane], marks);
+        }
+        to_words(w, block, group);
     }
-    load_blocks(w, all, 0, n);
     add_lengths(w, left, bits, n);
     compress_any(state, w, n);
+}
+
+INLINE void start_all(hft_sha256_lanes state, const hft_sha256_state *from, int n) {
+    for (int i = 0; i < 8; i++)
+        for (int g = 0; g < n; g++) *row(state, i, g) = _mm512_set1_epi32((int)from->h[i]);
 }
 
 INLINE void compress_outer(hft_sha256_lanes state, const hft_sha256_state *start, uint32_t bits, int n) {
     words w;
     for (int g = 0; g < n; g++) {
-        for (int i = 0; i < 8; i++) {
-            w[i][g] = *row(state, i, g);
-            *row(state, i, g) = _mm512_set1_epi32((int)start->h[i]);
-        }
+        for (int i = 0; i < 8; i++) w[i][g] = *row(state, i, g);
         w[8][g] = _mm512_set1_epi32((int)0x80000000);
         for (int i = 9; i < 15; i++) w[i][g] = _mm512_setzero_si512();
         w[15][g] = _mm512_set1_epi32((int)bits);
     }
+    start_all(state, start, n);
     compress_any(state, w, n);
 }
 
@@ -215,6 +262,7 @@ INLINE void compress_blocks(hft_sha256_lanes state, const uint8_t *const *data, 
 
 /* ---- the two widths ---- */
 
+static void start_x16(hft_sha256_lanes state, const hft_sha256_state *from) { start_all(state, from, 1); }
 static void blocks_x16(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks) {
     compress_blocks(state, data, n_blocks, 1);
 }
@@ -226,6 +274,7 @@ static void outer_x16(hft_sha256_lanes state, const hft_sha256_state *start, uin
 }
 static void digests_x16(uint8_t *out, hft_sha256_lanes state) { put_digests(out, state, 1); }
 
+static void start_x32(hft_sha256_lanes state, const hft_sha256_state *from) { start_all(state, from, 2); }
 static void blocks_x32(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks) {
     compress_blocks(state, data, n_blocks, 2);
 }
@@ -237,5 +286,5 @@ static void outer_x32(hft_sha256_lanes state, const hft_sha256_state *start, uin
 }
 static void digests_x32(uint8_t *out, hft_sha256_lanes state) { put_digests(out, state, 2); }
 
-const hft_sha256_kernel_lanes hft_sha256_avx512x16 = {16, blocks_x16, ends_x16, outer_x16, digests_x16};
-const hft_sha256_kernel_lanes hft_sha256_avx512x32 = {32, blocks_x32, ends_x32, outer_x32, digests_x32};
+const hft_sha256_kernel_lanes hft_sha256_avx512x16 = {16, start_x16, blocks_x16, ends_x16, outer_x16, digests_x16};
+const hft_sha256_kernel_lanes hft_sha256_avx512x32 = {32, start_x32, blocks_x32, ends_x32, outer_x32, digests_x32};

@@ -193,15 +193,21 @@ static inline void compress2(registers *a, __m128i v[4], registers *b, __m128i w
     *b = add_state(*b, start_b);
 }
 
-/* Block i of a message that starts with its hash. */
-static inline void padded_block(__m128i w[4], const uint8_t *data, size_t len, size_t i) {
-    if (i < len / 64) {
-        load_block(w, data + 64 * i);
+/* A block as hft_sha256_kernel_lanes.ends has it. */
+static inline void load_end(__m128i w[4], const uint8_t *data, int64_t left, uint64_t bits) {
+    if (left >= 64) {
+        load_block(w, data);
         return;
     }
-    if (i == len / 64) load_tail(w, data, len);
+    if (left >= 0) load_tail(w, data, (size_t)left);
     else w[0] = w[1] = w[2] = w[3] = _mm_setzero_si128();
-    if (i == (len + 8) / 64) w[3] = _mm_or_si128(w[3], length_words(len * 8));
+    if (left < 56) w[3] = _mm_or_si128(w[3], length_words(bits));
+}
+
+/* Block i of a message that starts with its hash. */
+static inline void padded_block(__m128i w[4], const uint8_t *data, size_t len, size_t i) {
+    int64_t left = (int64_t)len - 64 * (int64_t)i;
+    load_end(w, left > 0 ? data + 64 * i : NULL, left, 8 * len);
 }
 
 static registers compress_rest(registers r, const uint8_t *data, size_t len, size_t from) {
@@ -217,8 +223,13 @@ static void double2_shani(uint8_t out_a[32], const void *a, size_t a_len,
                           uint8_t out_b[32], const void *b, size_t b_len) {
     registers iv = load_state(&hft_sha256_iv), ra = iv, rb = iv;
     __m128i v[4], w[4];
-    size_t n = 1 + ((a_len < b_len ? a_len : b_len) + 8) / 64;
-    for (size_t i = 0; i < n; i++) {
+    size_t shorter = a_len < b_len ? a_len : b_len, n = 1 + (shorter + 8) / 64, i = 0;
+    for (; i < shorter / 64; i++) {
+        load_block(v, (const uint8_t *)a + 64 * i);
+        load_block(w, (const uint8_t *)b + 64 * i);
+        compress2(&ra, v, &rb, w);
+    }
+    for (; i < n; i++) {
         padded_block(v, a, a_len, i);
         padded_block(w, b, b_len, i);
         compress2(&ra, v, &rb, w);
@@ -264,6 +275,11 @@ static inline void store_lanes(hft_sha256_lanes state, registers a, registers b)
     store_words(state, (const int[]){7, 6, 3, 2}, a.cdgh, b.cdgh);
 }
 
+static void start_shani2(hft_sha256_lanes state, const hft_sha256_state *from) {
+    registers r = load_state(from);
+    store_lanes(state, r, r);
+}
+
 static void blocks_shani2(hft_sha256_lanes state, const uint8_t *const *data, size_t n_blocks) {
     registers a, b;
     __m128i v[4], w[4];
@@ -276,11 +292,15 @@ static void blocks_shani2(hft_sha256_lanes state, const uint8_t *const *data, si
     store_lanes(state, a, b);
 }
 
-static void ends_shani2(hft_sha256_lanes state, const uint8_t *const *data, const int64_t *left, const uint64_t *bits) {
-    uint8_t padded[2][64];
-    const uint8_t *all[2];
-    hft_sha256_pad_lanes(all, padded, data, left, bits, 2);
-    blocks_shani2(state, all, 1);
+static void ends_shani2(hft_sha256_lanes state, const uint8_t *const *data, const int64_t *left,
+                        const uint64_t *bits) {
+    registers a, b;
+    __m128i v[4], w[4];
+    load_lanes(&a, &b, state);
+    load_end(v, data[0], left[0], bits[0]);
+    load_end(w, data[1], left[1], bits[1]);
+    compress2(&a, v, &b, w);
+    store_lanes(state, a, b);
 }
 
 static void outer_shani2(hft_sha256_lanes state, const hft_sha256_state *start, uint32_t bits) {
@@ -301,4 +321,5 @@ static void digests_shani2(uint8_t *out, hft_sha256_lanes state) {
     put_digest(out + 32, b);
 }
 
-const hft_sha256_kernel_lanes hft_sha256_shani2 = {2, blocks_shani2, ends_shani2, outer_shani2, digests_shani2};
+const hft_sha256_kernel_lanes hft_sha256_shani2 = {2,           start_shani2, blocks_shani2,
+                                                   ends_shani2, outer_shani2, digests_shani2};
