@@ -6,8 +6,8 @@ All functions take any bytes-like object that is contiguous; others are a Buffer
 TypeError. SHA-256 runs on the widest vectors or the SHA extensions of the CPU, SHA-512 in OpenSSL. Not for passwords:
 these hashes are fast on purpose.
 
-The GIL is released while 64 KiB or more are hashed. The buffers stay exported meanwhile, so a bytearray
-among them cannot be resized; a program that writes into one gets the hash of neither content.
+The GIL is released while 64 KiB or more are hashed; docs/reference/crypto.md says how that is counted and why. The
+buffers stay exported meanwhile, so a bytearray among them cannot be resized.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
@@ -163,6 +163,11 @@ cdef inline int refuse_overlap(const Target *t, const Borrowed *b) except -1:
     return 0
 
 
+# Whether a batch takes long enough to release the GIL: messages have a last block, or most of one, for their padding.
+cdef inline bint is_long(size_t total_len, size_t n) noexcept:
+    return total_len + 64 * n >= NOGIL_MIN
+
+
 cdef object hash_items(items_fn function, object data, object item_size, object out):
     cdef Borrowed b
     cdef Target target
@@ -178,11 +183,11 @@ cdef object hash_items(items_fn function, object data, object item_size, object 
         result = open_target(&target, out, <Py_ssize_t>n)
         try:
             refuse_overlap(&target, &b)
-            if b.len < NOGIL_MIN:
-                function(target.out, b.data, <size_t>size, n)
-            else:
+            if is_long(<size_t>b.len, n):
                 with nogil:
                     function(target.out, b.data, <size_t>size, n)
+            else:
+                function(target.out, b.data, <size_t>size, n)
         finally:
             close_target(&target)
     finally:
@@ -197,7 +202,7 @@ cdef object hash_list(many_fn function, const hft_hmac_key *key, object messages
         raise TypeError("an iterable of messages expected; one buffer may hold several if their item_size is given")
     cdef tuple items = tuple(messages)
     cdef Py_ssize_t n = len(items)
-    cdef char *memory = <char *>PyMem_Malloc(<size_t>n * (sizeof(void *) + sizeof(size_t) + sizeof(Py_buffer)))
+    cdef char *memory = <char *>PyMem_Malloc(<size_t>n * (sizeof(void *) + sizeof(size_t) + sizeof(Borrowed)))
     if memory == NULL:
         raise MemoryError
     try:
@@ -211,33 +216,32 @@ cdef object hash_list(many_fn function, const hft_hmac_key *key, object messages
     return result
 
 
-# memory: n pointers, n lengths, and room for n exports, which `bytes` leave untouched.
+# memory: n pointers, n lengths, and room for n of Borrowed, of which only those that are exported take any.
 cdef int hash_borrowed(many_fn function, const hft_hmac_key *key, const Target *target, tuple items,
                        char *memory) except -1:
-    cdef size_t n = <size_t>len(items), total = 0, n_views = 0, i = 0
+    cdef size_t n = <size_t>len(items), total_len = 0, n_exported = 0, i = 0
     cdef const void **data = <const void **>memory
     cdef size_t *length = <size_t *>(data + n)
-    cdef Py_buffer *views = <Py_buffer *>(length + n)
-    cdef Borrowed b
+    cdef Borrowed *exported = <Borrowed *>(length + n)
+    cdef Borrowed *b
     try:
         for item in items:
-            borrow(item, &b)
-            if b.exported:
-                views[n_views] = b.view
-                n_views += 1
-            refuse_overlap(target, &b)
+            b = &exported[n_exported]
+            borrow(item, b)
+            n_exported += b.exported
+            refuse_overlap(target, b)
             data[i] = b.data
             length[i] = <size_t>b.len
-            total += length[i]
+            total_len += length[i]
             i += 1
-        if total < NOGIL_MIN:
-            function(target.out, key, data, length, n)
-        else:
+        if is_long(total_len, n):
             with nogil:
                 function(target.out, key, data, length, n)
+        else:
+            function(target.out, key, data, length, n)
     finally:
-        for i in range(n_views):
-            PyBuffer_Release(&views[i])
+        for i in range(n_exported):
+            give_back(&exported[i])
     return 0
 
 

@@ -296,4 +296,4 @@ def test_the_guard_crashes_who_reads_too_far(guarded: Guarded) -> None:
         ctypes.string_at(address, 2)
         os._exit(0)
     _, status = os.waitpid(child, 0)
-    assert os.WIFSIGNALED(status)
+    assert status != 0  # killed, or ended by a sanitizer

@@ -397,14 +397,24 @@ def test_a_large_tree_is_hashed_without_the_gil() -> None:
 
 @parametrized(ONE_MESSAGE | MERKLE)
 def test_a_small_message_is_hashed_with_the_gil(function: Callable[[Any], Any]) -> None:
-    message = bytes(NOGIL_MIN - 32) if function in ONE_MESSAGE.values() else bytes(32)
+    message = bytes(32 if function in MERKLE.values() else NOGIL_MIN // 4)
     assert not turns(lambda: 1, lambda: function(message), tries=500)
 
 
-def test_the_limit_of_a_batch_is_its_sum() -> None:
-    messages = [bytes(NOGIL_MIN // 64)] * 10_000
-    assert turns(lambda: 1, lambda: sha256_many(messages), tries=50)
-    assert not turns(lambda: 1, lambda: sha256_many(messages[:63]), tries=500)
+@pytest.mark.parametrize("function", [sha256, MACS[0].digest, MACS[1].digest, MACS[2].digest])
+def test_the_limit_of_a_message(function: Callable[[bytes], bytes]) -> None:
+    message = bytes(NOGIL_MIN - 1)
+    assert not turns(lambda: 1, lambda: function(message), tries=500)
+
+
+def test_the_limit_of_a_batch_is_a_sum() -> None:
+    """Of the lengths, and 64 bytes for the padding of each."""
+    for length in (0, 1, 1000):
+        n = (NOGIL_MIN - 1) // (length + 64)
+        assert turns(lambda: 1, lambda m=[bytes(length)] * 1000 * n: sha256_many(m), tries=50)
+        assert not turns(lambda: 1, lambda m=[bytes(length)] * n: sha256_many(m), tries=500)
+    assert turns(lambda: 1, lambda: sha256_many(bytes(1_000_000), 1), tries=50)
+    assert not turns(lambda: 1, lambda: sha256_many(bytes(1000), 1), tries=500)
 
 
 @pytest.mark.parametrize("mac", MACS, ids=repr)
