@@ -215,8 +215,14 @@ cdef class Transaction:
     Hashes, inputs and outputs are worked out when asked for.
     """
 
-    def __init__(self):
-        raise TypeError("transactions come from parse_transaction()")
+    def __cinit__(self, raw):
+        self.raw = as_bytes(raw)
+        cdef size_t size = <size_t>PyBytes_GET_SIZE(self.raw)
+        cdef int rc = hft_btc_parse_tx(&self.tx, ptr(self.raw), size)
+        if rc < 0:
+            raise make_error(rc, "transaction", self.tx.size)
+        if self.tx.size != size:
+            raise make_error(HFT_E_BTC_TRAILING, f"transaction of {self.tx.size} bytes, {size} given", self.tx.size)
 
     cdef int _hash(self) except -1:
         cdef uint8_t txid[32]
@@ -311,15 +317,6 @@ cdef class Transaction:
         return f"<Transaction {self.txid}: {self.tx.n_inputs} in, {self.tx.n_outputs} out, {self.vsize} vB>"
 
 
-cdef Transaction make_transaction(bytes raw):
-    cdef Transaction made = Transaction.__new__(Transaction)
-    cdef int rc = hft_btc_parse_tx(&made.tx, ptr(raw), <size_t>PyBytes_GET_SIZE(raw))
-    if rc < 0:
-        raise make_error(rc, "transaction", made.tx.size)
-    made.raw = raw
-    return made
-
-
 def parse_transaction(raw):
     """The transaction that `raw` (bytes-like) is, from its first to its last byte (BIP144 serialisation).
 
@@ -327,12 +324,7 @@ def parse_transaction(raw):
     _COMPACT_SIZE, _TX (no input, no output, superfluous witness, unknown flag), _AMOUNT, _TOO_LARGE, _TRAILING; its
     `.pos` is where the part begins that is wrong.
     """
-    cdef bytes data = as_bytes(raw)
-    cdef Transaction made = make_transaction(data)
-    if made.tx.size != <size_t>PyBytes_GET_SIZE(data):
-        text = f"transaction of {made.tx.size} bytes, {len(data)} given"
-        raise make_error(HFT_E_BTC_TRAILING, text, made.tx.size)
-    return made
+    return Transaction.__new__(Transaction, raw)
 
 
 # ---- blocks ----
@@ -410,7 +402,7 @@ cdef class Block:
         """The transactions, a tuple of Transaction."""
         if self._transactions is None:
             edges = array("I", self._edges)
-            found = [make_transaction(self.raw[edges[i]:edges[i + 1]]) for i in range(len(edges) - 1)]
+            found = [Transaction(self.raw[edges[i]:edges[i + 1]]) for i in range(len(edges) - 1)]
             self._transactions = tuple(found)
         return self._transactions
 

@@ -122,6 +122,32 @@ TX = [
     transaction(3, [(1, b"\xa9\x14" + b"\x04" * 20 + b"\x87"), (0, b"\x6a\x04data")] * 130, witness=True),
     transaction(1, [(2_100_000_000_000_000, script_p2pkh(5))], witness=False),
 ]
+KEY, SIGNATURE = b"\x02" + b"\xfe" * 32, b"\x30\x44\x02\x20" + b"\x11" * 32 + b"\x02\x20" + b"\x22" * 32 + b"\x01"
+KEY_HASH160 = bytes.fromhex("fbe22421e91e164319771fff1907960c355500d4")
+MULTISIG = b"\x51\x21" + KEY + b"\x51\xae"
+
+
+def unlocking(script_sig: bytes, *items: bytes) -> bytes:
+    return struct.pack("<H", len(script_sig)) + script_sig + b"".join(bytes([len(item)]) + item for item in items)
+
+
+OWNERS = [
+    unlocking(b"\x47" + SIGNATURE + b"\x21" + KEY),
+    unlocking(b"\x00\x47" + SIGNATURE + b"\x25" + MULTISIG),
+    unlocking(b"\x47" + SIGNATURE),
+    unlocking(b"", SIGNATURE, KEY),
+    unlocking(b"", b"", SIGNATURE, MULTISIG),
+    unlocking(b"", SIGNATURE, b"\x02\xaa\xbb\x1c" + b"\xcc" * 28 + b"\x6d"),
+    unlocking(b"\x16" + script_p2wpkh(1), SIGNATURE, KEY),
+    unlocking(b"\x16\x00\x14" + KEY_HASH160, SIGNATURE, KEY),
+    unlocking(b"\x22\x00\x20" + sha256(MULTISIG).digest(), b"", SIGNATURE, MULTISIG),
+    unlocking(b"", b"\x01" * 64),
+    unlocking(b"", b"\x01" * 65, b"\x50annex"),
+    unlocking(b"", SIGNATURE, b"\x51", b"\xc0" + b"\x07" * 64),
+    unlocking(b"\x51\x4f\x60\x04\x63\x51\x67\x68"),
+    unlocking(b"\x6a\x04data"),
+    unlocking(b"\x76\xa9\x14" + b"\x01" * 20 + b"\x88\xac"),
+]
 ADDRESS = struct.pack("<Q", 9) + b"\0" * 10 + b"\xff\xff\x7f\0\0\x01" + struct.pack(">H", 8333)
 VERSION = (
     struct.pack("<iQq", 70016, 9, 1_700_000_000) + ADDRESS * 2 + b"\x01" * 8 + b"\x10/Satoshi:27.0.0/" + b"\0\0\0\0\x01"
@@ -154,6 +180,7 @@ SEEDS = {
     "text": TEXT,
     "order": ORDER,
     "btc_tx": TX,
+    "btc_owner": OWNERS,
     "watch": [watch_table()],
     "btc": [*MESSAGES, *TX, VERSION, INV],
 }
