@@ -46,6 +46,7 @@ SANITIZE = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
 EXTENSIONS = (
     "_status",
     "_codec",
+    "_address",
     "text",
     "crypto",
     "orders",

@@ -172,6 +172,22 @@ def watch_table() -> bytes:
     return head.ljust(224, b"\0") + b"\1" * 32 + bucket + b"".join(entries) + names
 
 
+ADDRESSES = [
+    b"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+    b"3P14159f73E4gFr7JterCCQh9QjiTjiZrG",
+    b"mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
+    b"bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    b"BC1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KV8F3T4",
+    b"bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+    b"tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",
+    b"bc1pfeessrawgf",
+    b"1" * 90,
+    script_p2pkh(1),
+    script_p2wpkh(2),
+    b"\x51\x20" + b"\x03" * 32,
+    b"\xa9\x14" + b"\x04" * 20 + b"\x87",
+]
+
 # By prefix of the target's name: fuzz_btc_tx takes "btc_tx", else "btc". A target of no known name gets them all.
 SEEDS = {
     "ws": WS,
@@ -181,6 +197,7 @@ SEEDS = {
     "order": ORDER,
     "btc_tx": TX,
     "btc_owner": OWNERS,
+    "address": ADDRESSES,
     "watch": [watch_table()],
     "btc": [*MESSAGES, *TX, VERSION, INV],
 }

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from hftcore import bitcoin
 from hftcore.errors import ConfigError, RemoteProtocolError
+from runner.sim import address as sim_address
 
 MONEY_MAX = 21_000_000 * 100_000_000
 
@@ -160,6 +161,49 @@ def test_addresses(short: bytes, long: bytes, network: str) -> None:
         text = bitcoin.encode_address(script, network)
         assert text is not None
         assert bitcoin.decode_address(text, network) == script
+
+
+ADDRESSES = [
+    "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+    "3P14159f73E4gFr7JterCCQh9QjiTjiZrG",
+    "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
+    "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4",
+    "bc1p0xlxvlhemja6c4dqv22uapctqupfhlxm9h8z3k2e72q4k9hcz7vqzk5jj0",
+    "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",
+]
+
+
+@given(st.sampled_from(ADDRESSES), st.sampled_from(list(bitcoin.NETWORKS)), st.data())
+@settings(deadline=None, max_examples=300)
+def test_addresses_like_an_independent_decoder(address: str, network: str, data: st.DataObject) -> None:
+    """hftcore's codec is C; the simulator's is plain Python."""
+    text = list(address)
+    for _ in range(data.draw(st.integers(0, 2))):
+        at = data.draw(st.integers(0, len(text)))
+        text[at : at + data.draw(st.integers(0, 1))] = data.draw(st.text("1qzA0lé ", max_size=2))
+    changed = "".join(text)
+    try:
+        expected = sim_address.decode_address(changed, network)
+    except ValueError:
+        expected = None
+    try:
+        assert bitcoin.decode_address(changed, network) == expected
+    except ConfigError:
+        assert expected is None
+
+
+@given(st.binary(max_size=50), st.sampled_from(list(bitcoin.NETWORKS)))
+def test_scripts_without_a_type_have_no_address(script: bytes, network: str) -> None:
+    has_one = bitcoin.classify_script(script) in {
+        "p2pkh",
+        "p2sh",
+        "p2wpkh",
+        "p2wsh",
+        "p2tr",
+        "anchor",
+        "witness_unknown",
+    }
+    assert (bitcoin.encode_address(script, network) is not None) == has_one
 
 
 @given(st.text(max_size=100))

@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hftcore import addresses
-from hftcore._status import status_codes
+from hftcore import _address, addresses, sha256d
 from hftcore.addresses import NETWORKS, decode_address, encode_address, get_network
-from hftcore.errors import ConfigError, error_class
+from hftcore.errors import ConfigError
 
 P2PKH = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"  # the genesis block's
 P2WPKH = "bc1qw508d6qejxtdg4y5r3zarvary0c5xw7kv8f3t4"  # BIP173
@@ -133,11 +132,56 @@ def test_unknown_network() -> None:
         get_network("testnet3")
 
 
-def test_codes_and_texts_are_those_of_the_core() -> None:
-    core = {name: (code, text) for name, code, text in status_codes()}
-    for name, code_and_text in addresses._ADDRESS_CODES.items():
-        assert core[name] == code_and_text
-        assert error_class(code_and_text[0]) is ConfigError
+def test_every_refusal_has_its_words() -> None:
+    """In the order of hft_address_why, with a text that is refused for each."""
+    header = (Path(__file__).resolve().parents[2] / "hftcore/libhft/include/hft/address.h").read_text()
+    assert len(re.findall(r"^    HFT_ADDRESS_\w+(?: = 0)?,", header, re.M)) == 18
+    keyed = bytes.fromhex("80" + "11" * 32 + "01")
+    long = b"\0" * 22
+    cases = {
+        1: ("1A1zP1eP5QGefi2DMPTfTL5SLmv7Div0Na", "character '0' at position 32 is not base58"),
+        2: ("bc1 q", "character ' ' at position 4 is not printable"),
+        3: (P2WPKH[:10] + "b" + P2WPKH[11:], "character 'b' at position 11 is not bech32"),
+        4: (P2WPKH[:-1] + P2WPKH[-1].upper().replace("4", "Q"), "mixed"),
+        5: ("bc1qqqqq", "wrong length"),
+        6: ("1" * 91, "91 characters are too many"),
+        7: ("", "empty"),
+        8: (P2PKH[:-1] + "b", "wrong, missing"),
+        9: (_address.bech32_encode("bc", bytes([0]) + bytes(32), is_bech32m=True), "version 0 takes a bech32 checksum"),
+        10: (_address.base58_encode(keyed + sha256d(keyed)[:4]), "PRIVATE KEY"),
+        11: (_address.base58_encode(long + sha256d(long)[:4]), "21 bytes where an address has 20"),
+        12: (_address.bech32_encode("bc", bytes([0, 1]), is_bech32m=False), "padding"),
+        13: (_address.bech32_encode("bc", b"", is_bech32m=False), "no witness version"),
+        14: (_address.bech32_encode("bc", bytes([17]) + bytes(32), is_bech32m=True), "version 17 is over 16"),
+        15: (_address.bech32_encode("bc", bytes([1]) + bytes(66), is_bech32m=True), "41 bytes does not fit version 1"),
+        16: ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "0x6f is of testnet4"),
+        17: ("TB1QW508D6QEJXTDG4Y5R3ZARVARY0C5XW7KXPJZSX", "'tb' is of testnet4"),
+    }
+    for why, (text, words) in cases.items():
+        with pytest.raises(_address.Refused) as caught:
+            addresses._NETS["mainnet"].decode(text)
+        assert caught.value.args[1] == why
+        error = refused(text)
+        assert words in str(error)
+        assert (error.pos is not None) == (why in {1, 2, 3})
+
+
+def test_only_text_is_an_address() -> None:
+    for wrong in (None, 5, b"1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"):
+        with pytest.raises(TypeError):
+            decode_address(wrong)  # type: ignore[arg-type]
+        if not isinstance(wrong, bytes):
+            with pytest.raises(TypeError):
+                encode_address(wrong)  # type: ignore[arg-type]
+    assert encode_address(bytearray.fromhex("51024e73")) == "bc1pfeessrawgf"
+    assert refused("\ud800" * 9).name == "HFT_E_BTC_ADDRESS"
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_prefixes_are_those_of_the_core(network: str) -> None:
+    """The core knows by itself what begins like a segwit address, to say what is wrong with the rest."""
+    error = refused(NETWORKS[network].bech32_hrp + "1!")
+    assert "wrong length" in str(error)
 
 
 def test_magic_is_that_of_the_core() -> None:
