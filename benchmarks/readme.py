@@ -26,6 +26,9 @@ ROWS = {
 
 # What benchmarks/README.md shows, with all comparisons.
 PIECES = (
+    "btc_parse_match",
+    "btc_parse_wtxid",
+    "btc_parse_py",
     "hmac_150_latency",
     "hmac_150_midstate_latency",
     "sha256d_many_80",

@@ -58,6 +58,10 @@ BENCHMARKS = {
     "base64_32": Benchmark(latency.run_text, "a digest as base64; beside OpenSSL"),
     "mask_250": Benchmark(latency.run_text, "a WebSocket frame of 250 bytes masked; beside plain C"),
     "timestamp_13": Benchmark(latency.run_text, "a time in milliseconds as text; beside snprintf"),
+    "btc_parse_match": Benchmark(
+        latency.run_transaction, "a transaction parsed, its outputs looked up; beside sha256d"
+    ),
+    "btc_parse_wtxid": Benchmark(latency.run_transaction, "a transaction parsed, and its wtxid; beside sha256d alone"),
     "sha256d_many_80": Benchmark(batch.run, "1,024 block headers hashed at once, by each kernel; beside OpenSSL"),
     "template_fill_sign_frame": Benchmark(
         order.run, "an order filled in, signed and framed; beside snprintf and OpenSSL", together=True

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # Ours / the peer's p50 of the same run, at most: by row and peer.
 RATIOS = {
+    "btc_parse_wtxid": {"libhft sha256d, alone": 1.3},
+    "btc_parse_py": {"python-bitcoinlib CTransaction": 1 / 50},
     "tick_to_trade_plain": {"raw C busy-poll ping-pong, same sizes": 1.25},
     "tick_to_trade_tls": {"raw C busy-poll ping-pong, same sizes": 1.5},
     "hot_path_compute": {"idiomatic Python, the same job": 1 / 12, "careful Python, the same job": 1 / 3},
@@ -18,6 +20,7 @@ RATIOS = {
 
 # Ours, p50 in ns, on a machine like the one in results/machine.json when it is quiet.
 GOALS_NS = {
+    "btc_parse_match": 20.0,
     "hmac_150_midstate_latency": 75.0,
     "sha256d_many_80": 24.0,  # with AVX-512
     "template_fill_sign_frame": 250.0,

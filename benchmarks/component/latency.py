@@ -1,4 +1,5 @@
-"""Single calls in C: of hashing, signing and encrypting the latency (latency.c), of small pieces the time (text.c)."""
+"""Single calls in C: of hashing, signing and encrypting the latency (latency.c), of small pieces the time (text.c), of
+what happens to each transaction (transaction.c)."""
 
 from __future__ import annotations
 
@@ -33,3 +34,9 @@ def run(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
 def run_text(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
     """name: a row of text.c."""
     return measured(native.build("component/text.c"), name, quick, progress)
+
+
+@samples.one_by_one
+def run_transaction(name: str, quick: bool, progress: samples.Progress) -> samples.Outcome:
+    """name: a row of transaction.c."""
+    return measured(native.build("component/transaction.c"), name, quick, progress)

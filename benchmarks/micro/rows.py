@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from bitcoin.core import CTransaction
+from bitcoin.core import CTransaction, CTxOut
 from bitcoin.wallet import P2WPKHBitcoinAddress
 from cryptography.hazmat.primitives.hashes import SHA256, Hash
 from cryptography.hazmat.primitives.hmac import HMAC
@@ -288,7 +288,33 @@ BITCOIN = {
     "raw": RAW,
     "address": ADDRESS,
 }
+
+
+def pays(result: Any) -> None:
+    """A check of outputs in whatever form: what they pay, and to whom."""
+    found = [
+        (out.value, out.script) if isinstance(out, bitcoin.TxOut) else (out.nValue, bytes(out.scriptPubKey))
+        if isinstance(out, CTxOut) else out
+        for out in result
+    ]  # fmt: skip
+    assert found == [(out.nValue, bytes(out.scriptPubKey)) for out in CTransaction.deserialize(RAW).vout]
+
+
 BITCOIN_ROWS = (
+    Row(
+        "btc_parse_py",
+        "the outputs of a transaction of 222 bytes from Python; beside python-bitcoinlib",
+        {
+            "hftcore parse_transaction": "bitcoin.parse_transaction(raw).outputs",
+            "python-bitcoinlib CTransaction": "CTransaction.deserialize(raw).vout",
+            "hftcore, values and scripts read": (
+                "[(out.value, out.script) for out in bitcoin.parse_transaction(raw).outputs]"
+            ),
+        },
+        BITCOIN,
+        pays,
+        calls=100,
+    ),
     Row(
         "transaction_py_222",
         "a transaction of 222 bytes parsed from Python, and its txid; beside python-bitcoinlib",
