@@ -100,10 +100,10 @@ def _build() -> Iterator[Finding]:
     features = [name for name, present in machine.cpu_features.items() if present]
     yield Finding("CPU", f"{_cpu_name()}: {', '.join(features) or 'none of the extensions that are looked for'}")
     if machine.cpu_features.get("sha-ni"):
-        yield Finding("SHA-256 kernel", f"{machine.sha256_kernel}, because the CPU has the SHA extensions")
+        yield Finding("SHA-256 kernel", f"{machine.sha256_kernel}, on a CPU with the SHA extensions")
     else:
         yield Finding(
-            "SHA-256 kernel", f"{machine.sha256_kernel}, because the CPU has no SHA extensions", "note",
+            "SHA-256 kernel", f"{machine.sha256_kernel}, on a CPU without the SHA extensions", "note",
             "a CPU with them (AMD Zen, Intel Ice Lake and newer) hashes about five times faster",
         )  # fmt: skip
     yield Finding("OpenSSL", build.openssl)

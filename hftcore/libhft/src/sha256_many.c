@@ -228,17 +228,17 @@ static void batch(uint8_t *out, const hft_sha256_ends *ends, const void *const *
 
 /* ---- self-test ---- */
 
-/* Lengths on both sides of every border of the padding, first side by side and then sharing lanes. */
+/* Lengths on both sides of every border of the padding, side by side and sharing lanes, and merkle pairs. */
 static int test_lanes(const hft_sha256_kernels *kernels) {
     const size_t width = kernels->steps[0].lanes->width;
     const void *data[LANES] = {NULL};
     uint8_t message[160], out[32 * LANES], expected[32];
     size_t len[LANES] = {0};
     for (size_t i = 0; i < sizeof message; i++) message[i] = (uint8_t)(i * 17 + 3);
-    for (size_t shape = 0; shape < 2; shape++) {
+    for (size_t shape = 0; shape < 3; shape++) {
         for (size_t i = 0; i < width; i++) {
             data[i] = message + i;
-            len[i] = shape == 0 ? 119 - i % 56 : (53 + 5 * i) % 129;
+            len[i] = shape == 0 ? 119 - i % 56 : shape == 1 ? (53 + 5 * i) % 129 : 64;
         }
         batch(out, &hft_sha256_double, data, len, width, kernels);
         for (size_t i = 0; i < width; i++) {

@@ -114,6 +114,63 @@ __attribute__((noinline)) static void compress32(hft_sha256_lanes state, words w
         for (int group = 0; group < 2; group++) *row(state, i, group) = add(*row(state, i, group), sum[i][group]);
 }
 
+/* ---- the second block of a message of 64 bytes, a pair of hashes in a merkle tree: padding, and nothing else ---- */
+
+/* The constants of the rounds, with the words of that block added. */
+alignas(64) static const uint32_t padding_64[64] = {
+    0xc28a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
+    0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf374,
+    0x649b69c1, 0xf0fe4786, 0x0fe1edc6, 0x240cf254, 0x4fe9346f, 0x6cc984be, 0x61b9411e, 0x16f988fa,
+    0xf2c65152, 0xa88e5a6d, 0xb019fc65, 0xb9d99ec7, 0x9a1231c3, 0xe70eeaa0, 0xfdb1232b, 0xc7353eb0,
+    0x3069bad5, 0xcb976d5f, 0x5a0f118f, 0xdc1eeefd, 0x0a35b689, 0xde0b7a04, 0x58f4ca9d, 0xe15d5b16,
+    0x007f3e86, 0x37088980, 0xa507ea32, 0x6fab9537, 0x17406110, 0x0d8cd6f1, 0xcdaa3b6d, 0xc0bbbe37,
+    0x83613bda, 0xdb48a363, 0x0b02e931, 0x6fd15ca7, 0x521afaca, 0x31338431, 0x6ed41a95, 0x6d437890,
+    0xc39c91f2, 0x9eccabbd, 0xb5c9a0e6, 0x532fb63c, 0xd2c741c6, 0x07237ea3, 0xa4954b68, 0x4c191d76,
+};
+
+#define FIXED16(i, more, a, b, c, d, e, f, g, h) ROUND(1, _mm512_set1_epi32((int)k[i]), a, b, c, d, e, f, g, h)
+#define FIXED32(i, more, a, b, c, d, e, f, g, h)                                      \
+    do {                                                                              \
+        __m512i constant = _mm512_set1_epi32((int)k[i]);                              \
+        ROUND(0, constant, a##0, b##0, c##0, d##0, e##0, f##0, g##0, h##0);           \
+        ROUND(0, constant, a##1, b##1, c##1, d##1, e##1, f##1, g##1, h##1);           \
+    } while (0)
+
+__attribute__((noinline)) static void pad16(hft_sha256_lanes state) {
+    __m512i a = *row(state, 0, 0), b = *row(state, 1, 0), c = *row(state, 2, 0), d = *row(state, 3, 0);
+    __m512i e = *row(state, 4, 0), f = *row(state, 5, 0), g = *row(state, 6, 0), h = *row(state, 7, 0);
+#pragma GCC unroll 1
+    for (const uint32_t *k = padding_64; k != padding_64 + 64; k += 16) {
+        SIXTEEN(FIXED16, 0);
+    }
+    const __m512i sum[8] = {a, b, c, d, e, f, g, h};
+    for (int i = 0; i < 8; i++) *row(state, i, 0) = add(*row(state, i, 0), sum[i]);
+}
+
+__attribute__((noinline)) static void pad32(hft_sha256_lanes state) {
+    __m512i a0 = *row(state, 0, 0), b0 = *row(state, 1, 0), c0 = *row(state, 2, 0), d0 = *row(state, 3, 0);
+    __m512i e0 = *row(state, 4, 0), f0 = *row(state, 5, 0), g0 = *row(state, 6, 0), h0 = *row(state, 7, 0);
+    __m512i a1 = *row(state, 0, 1), b1 = *row(state, 1, 1), c1 = *row(state, 2, 1), d1 = *row(state, 3, 1);
+    __m512i e1 = *row(state, 4, 1), f1 = *row(state, 5, 1), g1 = *row(state, 6, 1), h1 = *row(state, 7, 1);
+#pragma GCC unroll 1
+    for (const uint32_t *k = padding_64; k != padding_64 + 64; k += 16) {
+        SIXTEEN(FIXED32, 0);
+    }
+    const __m512i sum[8][2] = {{a0, a1}, {b0, b1}, {c0, c1}, {d0, d1}, {e0, e1}, {f0, f1}, {g0, g1}, {h0, h1}};
+    for (int i = 0; i < 8; i++)
+        for (int group = 0; group < 2; group++) *row(state, i, group) = add(*row(state, i, group), sum[i][group]);
+}
+
+INLINE int all_padding_64(const int64_t *left, const uint64_t *bits, int n) {
+    const __m512i length = _mm512_set1_epi64(512);
+    __m512i wrong = _mm512_setzero_si512();
+    for (int i = 0; i < 16 * n; i += 8) {
+        wrong = _mm512_or_si512(wrong, _mm512_loadu_si512(left + i));
+        wrong = _mm512_or_si512(wrong, _mm512_xor_si512(length, _mm512_loadu_si512(bits + i)));
+    }
+    return _mm512_test_epi64_mask(wrong, wrong) == 0;
+}
+
 INLINE void compress_any(hft_sha256_lanes state, words w, int n) {
     if (n == 1) compress16(state, w);
     else compress32(state, w);
@@ -223,6 +280,11 @@ INLINE void compress_ends(hft_sha256_lanes state, const uint8_t *const *data, co
     const __m512i marks = _mm512_set1_epi8((char)0x80);
     __m512i block[16];
     words w;
+    if ((left[0] | (int64_t)(bits[0] ^ 512)) == 0 && all_padding_64(left, bits, n)) {
+        if (n == 1) pad16(state);
+        else pad32(state);
+        return;
+    }
     byte_masks(bytes, mark, left, 16 * (size_t)n);
     for (int group = 0; group < n; group++) {
         for (int i = 0; i < 16; i++) {
