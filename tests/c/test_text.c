@@ -188,12 +188,12 @@ static void test_timestamp(void) {
     for (size_t i = 0; i < sizeof times / sizeof times[0]; i++) {
         uint64_t unit = 1;
         for (unsigned scale = 0; scale <= HFT_SCALE_MAX; scale++, unit *= 10) {
-            char expected[24], out[24];
-            size_t len = (size_t)snprintf(expected, sizeof expected, "%" PRIu64 "??", times[i] / unit) - 2;
+            char expected[32], out[32];
+            size_t len = (size_t)snprintf(expected, sizeof expected, "?%" PRIu64 "??", times[i] / unit) - 3;
             for (int cached = 0; cached <= 2; cached++) {
                 memset(out, '?', sizeof out);
-                CHECK_EQ(hft_timestamp_put(cached ? &cache : NULL, out, times[i], scale), len);
-                CHECK_MEM(out, expected, len + 2);
+                CHECK_EQ(hft_timestamp_put(cached ? &cache : NULL, out + 1, times[i], scale), len);
+                CHECK_MEM(out, expected, len + 3);
             }
         }
     }

@@ -311,6 +311,26 @@ static void test_utf8_texts(void) {
     }
 }
 
+/* A sequence with vectors of ASCII in its midst, at every place. */
+static void test_utf8_interrupted(void) {
+    static const char *const sequences[] = {"\xc3\xa9", "\xe2\x82\xac", "\xf0\x9f\x92\xb6"};
+    for (size_t k = 0; k < 3; k++) {
+        size_t len = strlen(sequences[k]);
+        for (size_t at = 0; at < 130; at++) {
+            for (size_t cut = 0; cut <= len; cut++) {
+                for (size_t between = 0; between <= 128; between += 32) {
+                    uint8_t *text = place(0, at + len + between, 1);
+                    memset(text, 'a', at + len + between);
+                    memcpy(text + at, sequences[k], cut);
+                    memcpy(text + at + cut + between, sequences[k] + cut, len - cut);
+                    int whole = cut == 0 || cut == len || between == 0;
+                    CHECK_EQ(hft_utf8_valid(text, at + len + between), whole);
+                }
+            }
+        }
+    }
+}
+
 /* ---- masking ---- */
 
 static void test_mask(void) {
@@ -383,6 +403,7 @@ static void test_kernels(const hft_text_kernels *kernels) {
     test_base64_last_four();
     test_utf8_sequences();
     test_utf8_texts();
+    test_utf8_interrupted();
     test_mask();
 }
 

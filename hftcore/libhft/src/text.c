@@ -114,12 +114,15 @@ static char json_short_escape(uint8_t c) {
 
 /* Writes one character; returns its length. */
 static size_t json_put(char *out, size_t room, uint8_t c) {
-    char escape = json_short_escape(c);
-    size_t len = escape != 0 ? 2 : c < 0x20 ? 6 : 1;
-    if (len > room) return 0;
-    if (len == 1) {
+    if (c >= 0x20 && c != '"' && c != '\\') {
+        if (room == 0) return 0;
         out[0] = (char)c;
-    } else if (len == 2) {
+        return 1;
+    }
+    char escape = json_short_escape(c);
+    size_t len = escape != 0 ? 2 : 6;
+    if (len > room) return 0;
+    if (len == 2) {
         out[0] = '\\';
         out[1] = escape;
     } else {

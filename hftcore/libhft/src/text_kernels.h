@@ -19,7 +19,8 @@ typedef struct {
 
 extern const hft_text_kernels hft_text_portable;
 #if defined(__x86_64__)
-extern const hft_text_kernels hft_text_avx2, hft_text_avx512;
+extern const hft_text_kernels hft_text_avx2, hft_text_avx512; /* the latter with VBMI */
+void hft_text_mask_avx2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t mask);
 #endif
 
 /* Self-tests the kernels and, if they pass, makes them the ones in use. Errors: HFT_E_SELF_TEST. */

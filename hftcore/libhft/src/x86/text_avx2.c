@@ -155,16 +155,16 @@ static int utf8_valid(const void *data, size_t len) {
     if (len < 32) return hft_text_portable.utf8_valid(data, len);
     const uint8_t *p = data, *end = p + len;
     __m256i before = _mm256_setzero_si256(), faults = before;
-    unsigned open = 0; /* whether before may end within a sequence; if not, it may stand for any later block of ASCII */
+    unsigned open = 0; /* whether before may end within a sequence; if not, it can stand for any later block of ASCII */
     for (; (size_t)(end - p) >= 32; p += 32) {
         __m256i block = load(p);
         unsigned high = (unsigned)_mm256_movemask_epi8(block);
         if ((high | open) == 0) continue;
         faults = _mm256_or_si256(faults, utf8_faults(block, before));
-        open = high >> 29;
+        open = high >> 31;
         before = block;
     }
-    if (open != 0 || _mm256_movemask_epi8(load(end - 32)) != 0) {
+    if (_mm256_movemask_epi8(load(end - 32)) != 0) { /* an open sequence would show in it, too */
         uint8_t rest[32] = {0}; /* zeros end a sequence that is cut short */
         memcpy(rest, p, (size_t)(end - p));
         faults = _mm256_or_si256(faults, utf8_faults(load(rest), before));
@@ -174,7 +174,7 @@ static int utf8_valid(const void *data, size_t len) {
 
 /* ---- masking ---- */
 
-static void mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
+void hft_text_mask_avx2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
     if (len < 32) {
         hft_text_portable.mask(dst, src, len, m32);
         return;
@@ -188,5 +188,5 @@ static void mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
 }
 
 const hft_text_kernels hft_text_avx2 = {
-    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, mask,
+    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, hft_text_mask_avx2,
 };

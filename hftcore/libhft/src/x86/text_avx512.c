@@ -181,28 +181,20 @@ static inline __m512i utf8_faults(__m512i block, __m512i before) {
 static int utf8_valid(const void *data, size_t len) {
     const uint8_t *p = data;
     __m512i before = _mm512_setzero_si512(), faults = before;
-    int open = 0; /* whether before may end within a sequence; if not, it may stand for any later block of ASCII */
+    uint64_t open = 0; /* whether before may end within a sequence; if not, it can stand for any later block of ASCII */
     for (;; p += 64, len -= 64) {
         __m512i block = len >= 64 ? load(p) : _mm512_maskz_loadu_epi8(first(len), p);
-        if (_mm512_movepi8_mask(block) != 0 || open) {
+        uint64_t high = _mm512_movepi8_mask(block);
+        if ((high | open) != 0) {
             faults = _mm512_or_si512(faults, utf8_faults(block, before));
-            open = _mm512_movepi8_mask(block) >> 61 != 0;
+            open = high >> 63;
             before = block;
         }
         if (len < 64) return _mm512_test_epi8_mask(faults, faults) == 0; /* zeros end a sequence that is cut short */
     }
 }
 
-/* ---- masking ---- */
-
-static void mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
-    const __m512i m = _mm512_set1_epi32((int)m32);
-    for (; len >= 64; len -= 64, src += 64, dst += 64) store(dst, _mm512_xor_si512(load(src), m));
-    if (len == 0) return;
-    __m512i rest = _mm512_maskz_loadu_epi8(first(len), src);
-    _mm512_mask_storeu_epi8(dst, first(len), _mm512_xor_si512(rest, m));
-}
-
+/* Masking is AVX2's: a message that has just been filled in is read sooner in halves of this vector's length. */
 const hft_text_kernels hft_text_avx512 = {
-    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, mask,
+    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, hft_text_mask_avx2,
 };
