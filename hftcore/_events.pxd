@@ -15,3 +15,4 @@ cdef class EventReader:
     cdef object _read_watch(self, const hft_event *c)
     cdef object _read_link(self, const hft_event *c)
     cdef object _read_order(self, const hft_event *c)
+    cdef object _read_signal(self, const hft_event *c)

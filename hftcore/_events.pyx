@@ -7,6 +7,8 @@ from libc.stdint cimport uint8_t
 
 from hftcore._status cimport init_core, make_error
 from hftcore.libhft.engine cimport (
+    HFT_EVENT_DEPOSIT,
+    HFT_EVENT_INTERNAL,
     HFT_EVENT_ORDER,
     HFT_EVENT_PEER,
     HFT_EVENT_VENUE,
@@ -16,7 +18,17 @@ from hftcore.libhft.engine cimport (
 )
 from hftcore.libhft.status cimport hft_status_name
 
-from hftcore.events import STAGES, DepositEvent, OrderEvent, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
+from hftcore.events import (
+    STAGES,
+    DepositEvent,
+    InternalEvent,
+    OrderEvent,
+    PeerEvent,
+    VenueEvent,
+    WatchEvent,
+    WhaleEvent,
+    WithdrawalEvent,
+)
 
 # In the orders of hft_link_state, hft_order_state and hft_error_class.
 LINK_STATES = ("connecting", "ready", "lost")
@@ -82,20 +94,38 @@ cdef class EventReader:
             c.venue_code, c.text.decode("utf-8", "replace"), c.reply_ns, stages,
         )
 
-    cdef object read(self, const hft_event *c):
+    cdef object _read_signal(self, const hft_event *c):
         cdef int i
+        labels = tuple([self.watch.label_names[c.labels[i]] for i in range(c.n_labels)])
+        found = {
+            "time_ns": c.time_ns,
+            "txid": display(c.txid),
+            "wtxid": display(c.wtxid),
+            "amount_sat": c.amount_sat,
+            "peer": c.peer,
+            "inputs": c.inputs,
+            "inputs_known": c.inputs_known,
+            "inputs_taproot": c.inputs_taproot,
+            "stages": {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])},
+        }
+        if c.kind == HFT_EVENT_WHALE:
+            return WhaleEvent(**found, certain=c.inputs_known == c.inputs)
+        if c.kind == HFT_EVENT_DEPOSIT:
+            return DepositEvent(**found, certain=c.inputs_known == c.inputs, label=labels[0], senders=labels[1:],
+                                output=c.output)
+        found |= {"certain": c.inputs_own == c.inputs, "inputs_own": c.inputs_own, "label": labels[0]}
+        if c.kind == HFT_EVENT_INTERNAL:
+            return InternalEvent(**found)
+        return WithdrawalEvent(**found, recipients=labels[1:])
+
+    cdef object read(self, const hft_event *c):
         if c.kind == HFT_EVENT_PEER or c.kind == HFT_EVENT_VENUE:
             return self._read_link(c)
         if c.kind == HFT_EVENT_ORDER:
             return self._read_order(c)
         if c.kind == HFT_EVENT_WATCH:
             return self._read_watch(c)
-        labels = tuple([self.watch.label_names[c.labels[i]] for i in range(c.n_labels)])
-        stages = {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])}
-        if c.kind == HFT_EVENT_WHALE:
-            return WhaleEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels, c.peer, stages)
-        return DepositEvent(c.time_ns, display(c.txid), display(c.wtxid), c.amount_sat, labels[0], c.output, c.peer,
-                            stages)
+        return self._read_signal(c)
 
 
 assert HFT_STAGES == len(STAGES)

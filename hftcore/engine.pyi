@@ -37,6 +37,7 @@ class Engine:
         dry_run: bool = True,
         deposit_min_sat: int = 1,
         whale_min_sat: int = 0,
+        withdrawals: bool = True,
         limits: EngineLimits | None = None,
         risk: RiskLimits | None = None,
         user_agent: str = "/hftcore:0.1.0/",

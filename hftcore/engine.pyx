@@ -181,9 +181,10 @@ cdef class Engine:
     network: Bitcoin network, as in ``hftcore.bitcoin.NETWORKS``. watch: watched scripts (frozen from here on).
     mode: "sleep" blocks in the kernel between events; "spin" never does, uses a core up and saves the wake-up.
     cpu: core to pin the reactor to. backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
-    dry_run: everything but the sending of orders. deposit_min_sat: least amount to one watched script that is
-    reported (rules go by their own); whale_min_sat: least single output that is reported, 0 = none. limits, risk:
-    see hftcore.settings.
+    dry_run: everything but the sending of orders. deposit_min_sat: least deposit, withdrawal or move within one house
+    that is reported (rules go by their own); whale_min_sat: least output from nobody known to nobody known that is
+    reported, 0 = none. withdrawals: looks for watched owners among the inputs of every transaction, not only of those
+    that pay a watched script. limits, risk: see hftcore.settings.
     rehearse: keeps the way of an order warm, by building orders that are not sent while transactions are on their way.
 
     Add peers, venues and rules, then start(); all memory is taken then. Use it in a ``with`` block, or call stop().
@@ -192,7 +193,7 @@ cdef class Engine:
     """
 
     def __cinit__(self, *, network="mainnet", WatchTable watch=None, mode="sleep", cpu=None, backend="auto",
-                  dry_run=True, deposit_min_sat=1, whale_min_sat=0, limits=None, risk=None,
+                  dry_run=True, deposit_min_sat=1, whale_min_sat=0, withdrawals=True, limits=None, risk=None,
                   user_agent="/hftcore:0.1.0/", rehearse=True):
         cdef hft_engine_config config
         self._engine = NULL
@@ -237,6 +238,8 @@ cdef class Engine:
         config.event_cap = limits.event_queue
         config.seen_cap = limits.seen_cap
         config.pending_cap = limits.pending_orders
+        config.inputs_max = limits.inputs
+        config.withdrawals = bool(withdrawals)
         config.deposit_min_sat = deposit_min_sat
         config.whale_min_sat = whale_min_sat
         config.request_timeout_ns = limits.request_timeout_ms * MS
@@ -393,6 +396,8 @@ cdef class Engine:
         config.quantity = rule.order.quantity_scaled(venue.quantity_scale)
         config.notional = rule.order.notional_scaled
         config.min_sat = rule.min_sat
+        config.internal = rule.internal
+        config.certain_only = rule.certain_only
         config.cooldown_ns = rule.cooldown_ms * MS
         if rule.presign:
             if not venue.presign_window_ms:
@@ -724,16 +729,7 @@ cdef class Engine:
         if self._engine == NULL:
             return EngineStats()
         hft_engine_read_stats(self._engine, &c)
-        return EngineStats(
-            transactions=c.transactions, duplicates=c.duplicates, unrequested=c.unrequested, malformed=c.malformed,
-            deposits=c.deposits, whales=c.whales, orders_sent=c.orders_sent, orders_dry_run=c.orders_dry_run,
-            orders_refused=c.orders_refused, orders_acknowledged=c.orders_acknowledged, orders_filled=c.orders_filled,
-            orders_canceled=c.orders_canceled, orders_rejected=c.orders_rejected,
-            orders_unknown_now=c.orders_unknown_now, events_dropped=c.events_dropped, messages_in=c.messages_in,
-            bytes_in=c.bytes_in, bytes_out=c.bytes_out, checksum_errors=c.checksum_errors, reconnects=c.reconnects,
-            peers_ready_now=c.peers_ready_now, venues_ready_now=c.venues_ready_now, sockets_now=c.sockets_now,
-            memory_now=c.memory_now, loops=c.loops,
-        )
+        return EngineStats(**c)
 
     def latency(self):
         """Latency by stage (hftcore.events.STAGES), "total" (received to submitted) and "reply" (to acknowledged)."""

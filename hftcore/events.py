@@ -46,12 +46,15 @@ class VenueEvent:
     error: HftError | OSError | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DepositEvent:
-    """A transaction pays a watched script.
+    """A transaction pays a watched script, and its inputs do not show the script's owner.
 
-    amount_sat: the sum over its outputs to that one script; output: index of the first of them. stages: ns per stage
-    since the bytes arrived, keys queue, parse, verify.
+    amount_sat: the sum over its outputs to that one script; output: index of the first of them. label: the script's
+    owner; senders: watched owners among the inputs.
+    inputs: how many there are; inputs_known: of them, those whose owner the transaction itself shows, watched or not;
+    inputs_taproot: those whose owner taproot hides. certain: every input's owner is known, so this is no change.
+    stages: ns per stage since the bytes arrived, keys queue, parse, verify.
     """
 
     time_ns: int
@@ -61,14 +64,64 @@ class DepositEvent:
     label: str
     output: int
     peer: int
+    certain: bool
+    inputs: int
+    inputs_known: int
+    inputs_taproot: int
+    senders: tuple[str, ...] = ()
     stages: dict[str, int] = field(default_factory=dict, hash=False)
 
 
-@dataclass(frozen=True, slots=True)
-class WhaleEvent:
-    """A transaction with one output of at least `whale_min_sat`.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WithdrawalEvent:
+    """A watched owner spends, and pays others.
 
-    amount_sat: the largest output; labels: watched owners among the recipients, without repetition. stages: as in
+    amount_sat: the sum over all outputs but those to the owner's own watched scripts; change to an unwatched script
+    counts as paid. label: who spends; recipients: watched owners among those who are paid. inputs_own: inputs that
+    are the owner's; certain: all are. The rest: as in DepositEvent.
+    """
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    amount_sat: int
+    label: str
+    peer: int
+    certain: bool
+    inputs: int
+    inputs_own: int
+    inputs_known: int
+    inputs_taproot: int
+    recipients: tuple[str, ...] = ()
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InternalEvent:
+    """A watched owner spends, and pays nobody but itself.
+
+    amount_sat: the sum over all outputs. The rest: as in WithdrawalEvent.
+    """
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    amount_sat: int
+    label: str
+    peer: int
+    certain: bool
+    inputs: int
+    inputs_own: int
+    inputs_known: int
+    inputs_taproot: int
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WhaleEvent:
+    """A transaction pays at least `whale_min_sat` to a script that is not watched, and no watched owner spends.
+
+    amount_sat: the largest such output. certain: every input's owner is known, and is not watched. The rest: as in
     DepositEvent.
     """
 
@@ -76,8 +129,11 @@ class WhaleEvent:
     txid: str
     wtxid: str
     amount_sat: int
-    labels: tuple[str, ...]
     peer: int
+    certain: bool
+    inputs: int
+    inputs_known: int
+    inputs_taproot: int
     stages: dict[str, int] = field(default_factory=dict, hash=False)
 
 
@@ -119,7 +175,9 @@ class WatchEvent:
     labels: int
 
 
-Event = PeerEvent | VenueEvent | DepositEvent | WhaleEvent | OrderEvent | WatchEvent
+# What a transaction is.
+Signal = DepositEvent | WithdrawalEvent | InternalEvent | WhaleEvent
+Event = PeerEvent | VenueEvent | Signal | OrderEvent | WatchEvent
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +203,8 @@ class EngineStats:
     unrequested: int = 0  # received without having been asked for: dropped
     malformed: int = 0  # transactions that do not parse
     deposits: int = 0
+    withdrawals: int = 0
+    internals: int = 0  # moves within one house
     whales: int = 0
     orders_sent: int = 0
     orders_dry_run: int = 0

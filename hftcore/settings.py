@@ -33,6 +33,9 @@ class Rule:
     order: what is sent.
     labels: the watched owners that count, None = every watched script.
     min_sat: least amount, in satoshi, paid to one watched script.
+    internal: acts on moves within one house, too: transactions in which an owner that counts pays nobody but itself.
+    certain_only: acts only where every input's owner is known. By default a sender that stays unknown, behind taproot
+    say, may as well be the owner itself. Either way a deposit whose inputs show its own owner is none.
     cooldown_ms: the rule stays silent this long after each order.
     presign: keeps orders ready that are signed ahead of the signal. It saves the signature's time between signal and
     order, and gives up the client order id that is derived from the signal (docs/design/orders.md says what that is
@@ -44,6 +47,8 @@ class Rule:
     order: Order
     min_sat: int
     labels: AbstractSet[str] | None = None
+    internal: bool = False
+    certain_only: bool = False
     cooldown_ms: int = 0
     presign: bool = False
 
@@ -91,6 +96,8 @@ class EngineLimits:
 
     event_queue: events kept for Python, a power of two; when it is full no order is sent (events_full).
     seen_cap: announcements remembered, a power of two; the oldest are forgotten first.
+    inputs: of one transaction, whose owners are recovered; further ones count as unknown. The default is more than a
+    transaction that nodes relay can have.
     message_max: longest Bitcoin message accepted, bytes (protocol: 4,000,000).
     venue_message_max: longest WebSocket message accepted from a venue, bytes.
     pending_orders: orders without a final answer, at most.
@@ -103,6 +110,7 @@ class EngineLimits:
 
     event_queue: int = 4096
     seen_cap: int = 65536
+    inputs: int = 2500
     message_max: int = 4_000_000
     venue_message_max: int = 65536
     pending_orders: int = 256
@@ -123,6 +131,7 @@ class EngineLimits:
             _require(
                 least <= value <= 1 << 24 and value & (value - 1) == 0, f"{name}: a power of two, {least} to 2**24"
             )
+        _require(0 <= self.inputs <= 100_000, "inputs: 0 to 100000")
         _require(1024 <= self.message_max <= 4_000_000, "message_max: 1024 to 4000000")
         _require(1024 <= self.venue_message_max <= 1 << 24, "venue_message_max: 1024 to 2**24")
         _require(1 <= self.pending_orders <= 4096, "pending_orders: 1 to 4096")

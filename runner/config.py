@@ -146,6 +146,12 @@ class RuleSection(_Section):
         default=None, description="owners that count, as in the addresses file; absent = all"
     )
     min_sat: Btc = Field(alias="min_btc", description='least deposit, decimal text in BTC such as "50"')
+    internal: StrictBool = Field(
+        default=False, description="true: moves within one house count as well; false: deposits alone"
+    )
+    certain_only: StrictBool = Field(
+        default=False, description="true: only deposits whose senders are all known count; false: all"
+    )
     cooldown_ms: StrictInt = Field(
         default=0, ge=0, lt=1 << 40, description="whole milliseconds of silence after each order"
     )
@@ -408,5 +414,7 @@ def _rule(section: RuleSection, config: Config, watch: WatchTable) -> Rule:
         min_sat=section.min_sat,
         labels=frozenset(section.labels) if section.labels else None,
         cooldown_ms=section.cooldown_ms,
+        internal=section.internal,
+        certain_only=section.certain_only,
         presign=section.presign,
     )

@@ -50,6 +50,8 @@ def counters(stats: EngineStats) -> Text:
         ("transactions", stats.transactions),
         ("whales", stats.whales),
         ("deposits", stats.deposits),
+        ("withdrawals", stats.withdrawals),
+        ("internal", stats.internals),
         ("orders sent", stats.orders_sent),
         ("acknowledged", stats.orders_acknowledged),
         ("filled", stats.orders_filled),

@@ -12,13 +12,26 @@ from typing import Any, Self
 import orjson
 from rich.text import Text
 
-from hftcore.events import DepositEvent, Event, OrderEvent, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
+from hftcore.events import (
+    DepositEvent,
+    Event,
+    InternalEvent,
+    OrderEvent,
+    PeerEvent,
+    Signal,
+    VenueEvent,
+    WatchEvent,
+    WhaleEvent,
+    WithdrawalEvent,
+)
 from runner.config import format_btc
 
 _KINDS: dict[type[Event], str] = {
     PeerEvent: "peer",
     VenueEvent: "venue",
     DepositEvent: "deposit",
+    WithdrawalEvent: "withdrawal",
+    InternalEvent: "internal",
     WhaleEvent: "whale",
     OrderEvent: "order",
     WatchEvent: "watch",
@@ -84,11 +97,8 @@ def describe(event: Event) -> Text:
         line.append(f"venue    {event.venue} ").append(event.state, _STYLES.get(event.state, ""))
         if event.state == "ready":
             line.append(f" round trip {duration(event.round_trip_ns)}, clock {event.clock_offset_ns / 1e6:+.1f} ms")
-    elif isinstance(event, DepositEvent):
-        line.append(f"deposit  {format_btc(event.amount_sat)} BTC to {event.label}  {event.txid}")
-    elif isinstance(event, WhaleEvent):
-        recipients = ", ".join(event.labels) or "nobody known"
-        line.append(f"whale    {format_btc(event.amount_sat)} BTC to {recipients}  {event.txid}")
+    elif isinstance(event, Signal):
+        line.append(_signal_detail(event))
     elif isinstance(event, WatchEvent):
         line.append(f"watch    {event.scripts:,} scripts of {event.labels:,} owners are in use now")
     else:
@@ -104,6 +114,30 @@ def reason(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.strerror} ({error.filename})" if error.filename else error.strerror
     return str(error)
+
+
+def _signal_detail(event: Signal) -> str:
+    amount = f"{format_btc(event.amount_sat)} BTC"
+    if isinstance(event, DepositEvent):
+        sender = f" from {', '.join(event.senders)}" if event.senders else ""
+        what = f"deposit  {amount}{sender} to {event.label}"
+    elif isinstance(event, WithdrawalEvent):
+        recipient = f" to {', '.join(event.recipients)}" if event.recipients else ""
+        what = f"withdraw {amount} from {event.label}{recipient}"
+    elif isinstance(event, InternalEvent):
+        what = f"internal {amount} within {event.label}"
+    else:
+        what = f"whale    {amount} from nobody known to nobody known"
+    return f"{what}  {event.txid}{_doubt(event)}"
+
+
+def _doubt(event: Signal) -> str:
+    """How much of the inputs is in the dark: ``  1 of 2 senders unknown (taproot)``; nothing where all is known."""
+    unknown = event.inputs - event.inputs_known
+    if not unknown:
+        return ""
+    why = " (taproot)" if event.inputs_taproot == unknown else f" ({event.inputs_taproot} taproot)"
+    return f"  {unknown} of {event.inputs} senders unknown{why if event.inputs_taproot else ''}"
 
 
 def _order_detail(event: OrderEvent) -> str:

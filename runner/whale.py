@@ -11,7 +11,7 @@ from rich.console import Console
 
 from hftcore import Engine, WatchTable
 from hftcore.errors import ConfigError
-from hftcore.events import Event, PeerEvent, VenueEvent, WatchEvent, WhaleEvent
+from hftcore.events import Event, PeerEvent, Signal, VenueEvent, WatchEvent
 from hftcore.venues import Credentials
 from runner.config import Plan, format_btc, load_watch
 from runner.dashboard import counters, print_latency
@@ -77,7 +77,7 @@ def watch(
     out: Console,
     log: Console,
 ) -> None:
-    """Prints every transaction with an output of at least min_sat; the state of the connections goes to `log`."""
+    """Prints every signal of at least min_sat; the state of the connections goes to `log`."""
 
     def load() -> WatchTable:
         return load_watch(addresses, network) if addresses is not None else WatchTable(1)
@@ -93,7 +93,7 @@ def watch(
         engine.add_peer(host, port)
 
     def take(event: Event) -> None:
-        if isinstance(event, WhaleEvent):
+        if isinstance(event, Signal):
             out.print(to_json(event) if json else describe(event), soft_wrap=True, markup=False, highlight=False)
         elif isinstance(event, PeerEvent | WatchEvent) and is_news(event):
             log.print(describe(event), soft_wrap=True)

@@ -44,6 +44,8 @@ cdef extern from "hft/engine.h" nogil:
         HFT_EVENT_WHALE
         HFT_EVENT_ORDER
         HFT_EVENT_WATCH
+        HFT_EVENT_WITHDRAWAL
+        HFT_EVENT_INTERNAL
 
     ctypedef struct hft_engine_config:
         uint8_t spin
@@ -57,6 +59,8 @@ cdef extern from "hft/engine.h" nogil:
         uint32_t event_cap
         uint32_t seen_cap
         uint32_t pending_cap
+        uint32_t inputs_max
+        uint8_t withdrawals
         uint64_t deposit_min_sat
         uint64_t whale_min_sat
         uint64_t request_timeout_ns
@@ -111,6 +115,8 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t min_sat
         uint64_t cooldown_ns
         uint64_t presign_window_ns
+        uint8_t internal
+        uint8_t certain_only
         const uint8_t *labels
         uint32_t n_labels
 
@@ -138,6 +144,10 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t amount_sat
         uint64_t quantity
         uint32_t *labels
+        uint32_t inputs
+        uint32_t inputs_known
+        uint32_t inputs_taproot
+        uint32_t inputs_own
         uint32_t *stages_ns
         uint8_t *txid
         uint8_t *wtxid
@@ -158,6 +168,8 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t unrequested
         uint64_t malformed
         uint64_t deposits
+        uint64_t withdrawals
+        uint64_t internals
         uint64_t whales
         uint64_t orders_sent
         uint64_t orders_dry_run

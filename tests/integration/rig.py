@@ -75,17 +75,32 @@ class Tx:
         return self.wtxid if by_wtxid else self.txid
 
 
+@dataclass(frozen=True)
+class Coin:
+    """An output to be spent, 32 bytes of txid and 4 of index, and what unlocks it."""
+
+    outpoint: bytes
+    script_sig: bytes = b""
+    witness: tuple[bytes, ...] = ()
+
+
+def spend(coins: Sequence[Coin], outputs: Sequence[tuple[int, bytes]]) -> Tx:
+    """A transaction of these coins, with witness data if one of them has any."""
+    ins = b"".join(c.outpoint + compact_size(len(c.script_sig)) + c.script_sig + b"\xfd\xff\xff\xff" for c in coins)
+    outs = b"".join(struct.pack("<Q", value) + compact_size(len(script)) + script for value, script in outputs)
+    body = compact_size(len(coins)) + ins + compact_size(len(outputs)) + outs
+    stripped = struct.pack("<i", 2) + body + struct.pack("<I", 0)
+    if not any(c.witness for c in coins):
+        return Tx(stripped, sha256d(stripped), sha256d(stripped))
+    stacks = (compact_size(len(c.witness)) + b"".join(compact_size(len(i)) + i for i in c.witness) for c in coins)
+    raw = struct.pack("<i", 2) + b"\0\1" + body + b"".join(stacks) + struct.pack("<I", 0)
+    return Tx(raw, sha256d(stripped), sha256d(raw))
+
+
 def make_tx(outputs: Sequence[tuple[int, bytes]], *, seed: int = 0, witness: bytes | None = b"\x01" * 64) -> Tx:
     """One input and these (satoshi, script) outputs; seed makes it unique, witness None makes it a legacy one."""
-    txin = struct.pack("<QQQQ", seed, 1, 2, 3) + struct.pack("<I", 0) + b"\0" + struct.pack("<I", 0xFFFFFFFD)
-    outs = b"".join(struct.pack("<Q", value) + compact_size(len(script)) + script for value, script in outputs)
-    body = b"\x01" + txin + compact_size(len(outputs)) + outs
-    stripped = struct.pack("<i", 2) + body + struct.pack("<I", 0)
-    if witness is None:
-        return Tx(stripped, sha256d(stripped), sha256d(stripped))
-    stack = b"\x01" + compact_size(len(witness)) + witness
-    raw = struct.pack("<i", 2) + b"\0\1" + body + stack + struct.pack("<I", 0)
-    return Tx(raw, sha256d(stripped), sha256d(raw))
+    coin = Coin(struct.pack("<QQQQI", seed, 1, 2, 3, 0), witness=() if witness is None else (witness,))
+    return spend([coin], outputs)
 
 
 def script(n: int) -> bytes:

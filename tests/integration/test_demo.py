@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -163,7 +164,7 @@ def peer_options(world: SimProcess) -> list[str]:
     return [part for port in world.places.peer_ports for part in ("--peer", f"127.0.0.1:{port}")]
 
 
-def test_watch_prints_every_whale(world: SimProcess, transactions: list[Tx], files: Path) -> None:
+def test_watch_prints_every_signal(world: SimProcess, transactions: list[Tx], files: Path) -> None:
     world.announce()
     result = hft(
         "watch", "--network", "regtest", *peer_options(world), "--addresses", str(files / "wallets.csv"),
@@ -171,15 +172,13 @@ def test_watch_prints_every_whale(world: SimProcess, transactions: list[Tx], fil
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     rows = [json.loads(line) for line in result.stdout.splitlines()]
-    largest = {tx.txid: max(out.value for out in tx.outputs) for tx in transactions}
-    assert {row["txid"]: row["amount_sat"] for row in rows} == {
-        txid: amount for txid, amount in largest.items() if amount >= 2 * COIN
-    }
-    labels = {row["txid"]: set(row.get("labels", ())) for row in rows}
-    by_txid = {tx.txid: tx for tx in transactions}
-    for txid, names in labels.items():
-        assert names == {d.label for d in deposits(by_txid[txid], WATCHED) if d.amount_sat >= 2 * COIN}
-    assert any(labels.values())
+    wanted = Counter[tuple[str, str, int, str]]()
+    for tx in transactions:
+        wanted.update(("deposit", tx.txid, d.amount_sat, d.label) for d in deposits(tx, WATCHED))
+        wanted["whale", tx.txid, max((out.value for out in tx.outputs if out.script not in WATCHED), default=0), ""] = 1
+    wanted = Counter({key: n for key, n in wanted.items() if key[2] >= 2 * COIN})
+    assert Counter((row["event"], row["txid"], row["amount_sat"], row.get("label", "")) for row in rows) == wanted
+    assert {row["event"] for row in rows} == {"deposit", "whale"}
 
 
 def test_ctrl_c_ends_watch(world: SimProcess) -> None:

@@ -186,14 +186,15 @@ def test_many_watched_scripts_in_one_transaction(stage: Stage) -> None:
     assert engine.next_event(0) is None
 
 
-def test_whales_name_the_owners_of_the_table_in_use(stage: Stage) -> None:
+def test_whales_are_what_the_table_in_use_does_not_know(stage: Stage) -> None:
     engine = stage.start_peer(watch=first_table(), whale_min_sat=rig.COIN)
     engine.replace_watch(second_table())
     read(engine, WatchEvent)
-    stage.peer.deliver(rig.make_tx([(2 * rig.COIN, NEW), (rig.COIN, BOTH), (1, OLD)], seed=1))
-    event = read(engine, WhaleEvent)
-    assert isinstance(event, WhaleEvent)
-    assert event.labels == ("new", "both")
+    stage.peer.deliver(rig.make_tx([(2 * rig.COIN, OLD), (3 * rig.COIN, NEW)], seed=1))
+    whale, deposit = read(engine, WhaleEvent), read(engine, DepositEvent)
+    assert isinstance(whale, WhaleEvent)
+    assert isinstance(deposit, DepositEvent)
+    assert (whale.amount_sat, deposit.amount_sat, deposit.label) == (2 * rig.COIN, 3 * rig.COIN, "new")
 
 
 def test_hft_watch_reads_its_addresses_again_on_sigusr1(tmp_path: Path) -> None:
@@ -214,7 +215,7 @@ def test_hft_watch_reads_its_addresses_again_on_sigusr1(tmp_path: Path) -> None:
         try:
             peer = listener.accept().handshake()
             peer.deliver(rig.deposit(1, to=OLD))
-            assert '"labels":["old"]' in process.stdout.readline()
+            assert '"label":"old"' in process.stdout.readline()
             path.write_text("nonsense")
             os.kill(process.pid, signal.SIGUSR1)
             wait_line(process, "the addresses stay as they were")
@@ -222,9 +223,9 @@ def test_hft_watch_reads_its_addresses_again_on_sigusr1(tmp_path: Path) -> None:
             os.kill(process.pid, signal.SIGUSR1)
             wait_line(process, "4 scripts of 4 owners are in use now")
             peer.deliver(rig.deposit(2, to=NEW))
-            assert '"labels":["new"]' in process.stdout.readline()
+            assert '"label":"new"' in process.stdout.readline()
             peer.deliver(rig.deposit(3, to=OLD))
-            assert '"labels"' not in process.stdout.readline()
+            assert '"event":"whale"' in process.stdout.readline()
             process.send_signal(signal.SIGINT)
             assert process.wait(rig.WAIT_S) == 0
             peer.close()

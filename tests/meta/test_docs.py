@@ -186,6 +186,8 @@ def test_every_configuration_key_is_told_with_its_default(heading: str) -> None:
         events.PeerEvent,
         events.VenueEvent,
         events.DepositEvent,
+        events.WithdrawalEvent,
+        events.InternalEvent,
         events.WhaleEvent,
         events.OrderEvent,
         events.WatchEvent,

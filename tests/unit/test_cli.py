@@ -15,6 +15,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,7 +23,15 @@ import hftcore
 import runner.doctor
 from hftcore import Engine, EngineLimits, WatchTable, bitcoin
 from hftcore.errors import ConfigError
-from hftcore.events import Event, OrderEvent, PeerEvent, WhaleEvent
+from hftcore.events import (
+    DepositEvent,
+    Event,
+    InternalEvent,
+    OrderEvent,
+    PeerEvent,
+    WhaleEvent,
+    WithdrawalEvent,
+)
 from runner import cli, peers
 from runner.journal import Journal, describe, duration, to_json
 from runner.whale import pump
@@ -283,6 +292,12 @@ def test_interrupt_is_a_flag_first_and_an_exception_then(number: signal.Signals)
 # ---- events in words and as data ----
 
 
+def event_of(kind: Any, **fields: Any) -> Any:
+    """An event of that kind, of two inputs whose owners are known."""
+    common = {"time_ns": 1, "txid": "ab" * 32, "wtxid": "cd" * 32, "amount_sat": 5, "peer": 0, "certain": True}
+    return kind(**{**common, "inputs": 2, "inputs_known": 2, "inputs_taproot": 0, **fields})
+
+
 def test_events_as_lines_and_json() -> None:
     moment = 1_700_000_000_123_456_789
     refused = OSError(errno.ECONNREFUSED, "Connection refused", "connect")
@@ -306,9 +321,21 @@ def test_events_as_lines_and_json() -> None:
         moment, "rejected", "r", "binance", "h00-ab", "ab" * 32, 1, error_class="funds", text="No [red]."
     )
     assert describe(rejected).plain.endswith("order    h00-ab rejected: funds No [red].")
-    whale = WhaleEvent(moment, "ab" * 32, "cd" * 32, 10**10, (), 0)
-    assert describe(whale).plain.endswith("whale    100.00000000 BTC to nobody known  " + "ab" * 32)
-    assert "labels" not in json.loads(to_json(whale))
+    whale = event_of(WhaleEvent, time_ns=moment, amount_sat=10**10)
+    assert describe(whale).plain.endswith("whale    100.00000000 BTC from nobody known to nobody known  " + "ab" * 32)
+    deposit = event_of(DepositEvent, label="Acme", output=1, senders=("Bank",), certain=False, inputs_known=1)
+    assert describe(deposit).plain.endswith(
+        "deposit  0.00000005 BTC from Bank to Acme  " + "ab" * 32 + "  1 of 2 senders unknown"
+    )
+    assert "senders" not in json.loads(to_json(dataclasses.replace(deposit, senders=())))
+    hidden = dataclasses.replace(deposit, senders=(), inputs_known=0, inputs_taproot=2)
+    assert describe(hidden).plain.endswith("to Acme  " + "ab" * 32 + "  2 of 2 senders unknown (taproot)")
+    hidden = dataclasses.replace(hidden, inputs_taproot=1)
+    assert describe(hidden).plain.endswith("  2 of 2 senders unknown (1 taproot)")
+    withdrawal = event_of(WithdrawalEvent, label="Acme", inputs_own=2, recipients=("Bank", "Shop"))
+    assert describe(withdrawal).plain.endswith("withdraw 0.00000005 BTC from Acme to Bank, Shop  " + "ab" * 32)
+    internal = event_of(InternalEvent, label="Acme", inputs_own=2)
+    assert describe(internal).plain.endswith("internal 0.00000005 BTC within Acme  " + "ab" * 32)
 
 
 @pytest.mark.parametrize(
@@ -323,7 +350,7 @@ def test_durations(ns: int, text: str) -> None:
 
 
 def test_the_journal_appends_whole_lines(tmp_path: Path) -> None:
-    event = WhaleEvent(1, "ab" * 32, "cd" * 32, 5, ("Binance",), 0)
+    event = event_of(WhaleEvent)
     for _ in range(2):
         with Journal(tmp_path / "journal.jsonl") as journal:
             journal.write(event)
@@ -333,7 +360,7 @@ def test_the_journal_appends_whole_lines(tmp_path: Path) -> None:
 
 def test_a_torn_line_does_not_spoil_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The disk takes a part, then nothing, then, after a restart too, everything again."""
-    event = WhaleEvent(1, "ab" * 32, "cd" * 32, 5, ("Binance",), 0)
+    event = event_of(WhaleEvent)
     path = tmp_path / "journal.jsonl"
     with Journal(path) as journal:
         file = journal._file

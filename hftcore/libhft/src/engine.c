@@ -114,6 +114,8 @@ int hft_engine_add_rule(hft_engine *e, const hft_rule_config *config, hft_err *e
     r->min_sat = config->min_sat;
     r->order = *config->order;
     r->query = *config->query;
+    r->internal = config->internal;
+    r->certain_only = config->certain_only;
     r->cooldown_ns = config->cooldown_ns;
     r->presign_window_ns = config->presign_window_ns;
     return (int)e->n_rules++;

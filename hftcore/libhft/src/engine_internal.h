@@ -5,6 +5,8 @@
  *   engine_inventory.c  announcements: whom to ask for which transaction
  *   engine_watch.c      the watch table in use, and what a transaction pays to whom
  *   engine_tx.c         THE HOT PATH: transaction bytes to submitted order
+ *   engine_inputs.c     who spends: the watched owners among a transaction's inputs
+ *   engine_signals.c    what a transaction is, told once its orders have left
  *   engine_venue.c      a venue's session: clock, login, messages
  *   engine_orders.c     orders sent and their fate
  *   engine_events.c     events, counters, the calls of other threads
@@ -29,6 +31,7 @@
 #define HFT_INVENTORY_TICK_NS 20000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
+#define HFT_SENDERS_MAX 64         /* watched owners told apart among the inputs of one transaction */
 #define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
 #define HFT_EVENT_RESERVE 64       /* records kept free for the fate of orders: informational events may not use them */
 #define HFT_TICK_NS 10000000u      /* timers are looked at this often */
@@ -97,6 +100,7 @@ typedef struct {
     const uint8_t *labels;       /* of the table in use */
     uint8_t *first_labels;       /* of the table that the engine began with */
     uint32_t n_labels;
+    uint8_t internal, certain_only;
     hft_order_template order, query;
     int query_client_id_slot, query_timestamp_slot;
     uint64_t presign_window_ns;  /* 0: signed when it fires */
@@ -124,7 +128,33 @@ typedef struct { /* an order without a final answer */
 typedef struct { /* what one transaction pays to one watched script */
     uint64_t amount_sat;
     uint32_t entry, label, output, slot;
+    uint8_t own;                 /* its owner spends in the same transaction: change, or a move within one house */
 } hft_deposit;
+
+typedef struct { /* a watched owner among the inputs of one transaction */
+    uint32_t label, n_inputs;
+    uint64_t own_sat;            /* what the transaction pays to scripts of the same owner; see hft_inputs_weigh */
+} hft_sender;
+
+typedef struct { /* what the inputs of one transaction show */
+    uint32_t n_known;            /* inputs whose owner could be told, watched or not */
+    uint32_t n_taproot;          /* inputs whose owner taproot hides */
+    uint32_t n_senders;
+    uint8_t looked_at, weighed;
+    uint64_t total_sat;          /* of all outputs; set by hft_inputs_weigh */
+    hft_sender senders[HFT_SENDERS_MAX];
+} hft_inputs;
+
+typedef struct { /* a transaction that has just come in */
+    hft_btc_tx tx;
+    uint8_t txid[32], wtxid[32];
+    uint8_t txid_known;
+    hft_inventory_entry *announced; /* NULL: nobody was asked for it */
+    uint32_t peer;
+    uint64_t unknown_sat;        /* the largest output to a script that is not watched */
+    uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
+    hft_inputs inputs;
+} hft_arrival;
 
 typedef struct hft_watch_change hft_watch_change;
 
@@ -229,6 +259,29 @@ hft_deposit *hft_deposits_at(hft_engine *e, uint32_t entry);
 void hft_deposits_end(hft_engine *e);
 /* Begins to use the table that the control plane has put, if there is one. */
 void hft_engine_take_watch(hft_engine *e);
+/* engine_inputs.c */
+/* Recovers the owners of the inputs, once, and marks the deposits that are none. */
+void hft_inputs_look(hft_engine *e, hft_arrival *t);
+/* Sums, once, what the outputs pay to each sender. After look. */
+void hft_inputs_weigh(hft_engine *e, hft_arrival *t);
+/* The watched owner among the inputs, or NULL. After look. */
+const hft_sender *hft_inputs_sender(const hft_arrival *t, uint32_t label);
+/* 1 if the owner pays nobody else. After weigh. */
+static inline int hft_is_internal(const hft_arrival *t, const hft_sender *sender) {
+    return sender->own_sat == t->inputs.total_sat;
+}
+
+/* engine_signals.c */
+/* A transaction from nobody known with a large output to nobody known, as far as the outputs say. */
+static inline int hft_may_be_whale(const hft_engine *e, const hft_arrival *t) {
+    return e->config.whale_min_sat != 0 && t->unknown_sat >= e->config.whale_min_sat;
+}
+/* Tells what a new transaction is. matters: by its outputs, and not told before. */
+void hft_signals_report(hft_engine *e, hft_arrival *t, int matters);
+static inline uint32_t hft_clamp_u32(uint64_t value) { return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX; }
+static inline uint64_t hft_stage_ns(const hft_engine *e, const hft_arrival *t, int stage) {
+    return hft_ticks_to_ns(&e->clock, t->ticks[stage + 1] - t->ticks[stage]);
+}
 
 /* engine_venue.c */
 void hft_venue_on_up(hft_engine *e, uint32_t venue);

@@ -7,27 +7,17 @@
 #include "hft/sha256.h"
 #include "hft/text.h"
 
-typedef struct {
-    hft_btc_tx tx;
-    uint8_t txid[32], wtxid[32];
-    uint8_t txid_known;
-    hft_inventory_entry *announced; /* NULL: nobody was asked for it */
-    uint32_t peer;
-    uint64_t largest_sat;
-    uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
-} transaction;
-
 typedef struct { size_t len; char text[HFT_CLIENT_ID_MAX]; } client_id;
 
-static void stamp(const hft_engine *e, transaction *t, int stage_done) {
+static void stamp(const hft_engine *e, hft_arrival *t, int stage_done) {
     t->ticks[stage_done + 1] = hft_ticks(&e->clock);
 }
 
-/* Sums what the outputs pay to each watched script, and finds the largest output. */
-static void scan_outputs(hft_engine *e, transaction *t) {
+/* Sums what the outputs pay to each watched script, and finds the largest output to another. */
+static void scan_outputs(hft_engine *e, hft_arrival *t) {
     uint32_t pos = t->tx.outputs_pos, n;
     e->n_deposits = 0;
-    t->largest_sat = 0;
+    t->unknown_sat = 0;
     for (uint32_t first = 0; first < t->tx.n_outputs; first += n) {
         hft_btc_output output;
         uint64_t values[HFT_WATCH_BATCH];
@@ -37,13 +27,13 @@ static void scan_outputs(hft_engine *e, transaction *t) {
         uint32_t entries[HFT_WATCH_BATCH];
         for (n = 0; n < HFT_WATCH_BATCH && first + n < t->tx.n_outputs; n++) {
             hft_btc_next_output(&output, &t->tx, &pos);
-            if (output.value > t->largest_sat) t->largest_sat = output.value;
             values[n] = output.value;
             scripts[n] = output.script;
             lens[n] = output.script_len;
         }
         hft_watch_find_many(e->config.watch, labels, entries, scripts, lens, n);
         for (uint32_t i = 0; i < n; i++) {
+            if (labels[i] < 0 && values[i] > t->unknown_sat) t->unknown_sat = values[i];
             if (labels[i] < 0 || values[i] == 0) continue;
             hft_deposit *deposit = hft_deposits_at(e, entries[i]);
             if (deposit->amount_sat == 0) {
@@ -56,14 +46,10 @@ static void scan_outputs(hft_engine *e, transaction *t) {
     hft_deposits_end(e);
 }
 
-static int is_whale(const hft_engine *e, const transaction *t) {
-    return e->config.whale_min_sat != 0 && t->largest_sat >= e->config.whale_min_sat;
-}
-
 /* Hashes what is needed: the wtxid checks the message and names the transaction; the txid is for those that matter,
  * and for peers that announce by it. 1 = the checksum holds. */
-static int verify(const hft_engine *e, transaction *t, const hft_btc_message *message) {
-    t->txid_known = e->n_deposits != 0 || is_whale(e, t) || !e->peers[t->peer].session.wtxid_relay;
+static int verify(const hft_engine *e, hft_arrival *t, const hft_btc_message *message) {
+    t->txid_known = e->n_deposits != 0 || hft_may_be_whale(e, t) || !e->peers[t->peer].session.wtxid_relay;
     if (t->txid_known) hft_btc_ids(t->txid, t->wtxid, &t->tx);
     else hft_sha256d_digest(t->wtxid, message->payload, message->payload_len);
     return memcmp(t->wtxid, &message->checksum, 4) == 0;
@@ -82,12 +68,12 @@ static void refuse_malformed(hft_engine *e, uint32_t peer, const hft_btc_message
 }
 
 /* Peers that announce by txid and by wtxid have two entries for one transaction: the wtxid decides. */
-static int has_twin(const hft_engine *e, const transaction *t) {
+static int has_twin(const hft_engine *e, const hft_arrival *t) {
     return !e->peers[t->peer].session.wtxid_relay && memcmp(t->txid, t->wtxid, 32) != 0;
 }
 
 /* 1 if it was asked for and is new. */
-static int is_news(hft_engine *e, transaction *t) {
+static int is_news(hft_engine *e, hft_arrival *t) {
     int by_wtxid = e->peers[t->peer].session.wtxid_relay;
     t->announced = hft_inventory_find(&e->inventory, by_wtxid ? t->wtxid : t->txid);
     if (t->announced == NULL) {
@@ -103,7 +89,7 @@ static int is_news(hft_engine *e, transaction *t) {
 }
 
 /* Writes down that it has arrived; after an order has left, because it touches what is seldom in the caches. */
-static void mark_received(hft_engine *e, const transaction *t) {
+static void mark_received(hft_engine *e, const hft_arrival *t) {
     if (t->announced == NULL) return;
     hft_inventory_received(e, t->announced, t->peer);
     if (!has_twin(e, t)) return;
@@ -118,13 +104,27 @@ static int label_counts(const hft_engine_rule *rule, uint32_t label) {
     return label < rule->n_labels && (rule->labels[label >> 3] >> (label & 7) & 1) != 0;
 }
 
+/* 1 if a rule acts on a deposit, as far as its script and amount say. */
+static int may_act(const hft_engine_rule *rule, const hft_deposit *deposit) {
+    return deposit->amount_sat >= rule->min_sat && label_counts(rule, deposit->label);
+}
+
+/* 1 if the inputs agree. A deposit whose own owner spends is none; a move within one house is for rules that ask. */
+static int inputs_allow(hft_engine *e, const hft_engine_rule *rule, hft_arrival *t, const hft_deposit *deposit) {
+    hft_inputs_look(e, t);
+    if (!deposit->own) return !rule->certain_only || t->inputs.n_known == t->tx.n_inputs;
+    if (!rule->internal) return 0;
+    hft_inputs_weigh(e, t);
+    return hft_is_internal(t, hft_inputs_sender(t, deposit->label));
+}
+
 /* The deposit that a rule acts on: the largest that counts, so that the answer does not hang on output order. */
-static const hft_deposit *deposit_for(const hft_engine *e, const hft_engine_rule *rule) {
+static const hft_deposit *deposit_for(hft_engine *e, const hft_engine_rule *rule, hft_arrival *t) {
     const hft_deposit *best = NULL;
     for (uint32_t i = 0; i < e->n_deposits; i++) {
         const hft_deposit *deposit = &e->deposits[i];
-        if (deposit->amount_sat < rule->min_sat || !label_counts(rule, deposit->label)) continue;
-        if (best == NULL || deposit->amount_sat > best->amount_sat) best = deposit;
+        if (best != NULL && deposit->amount_sat <= best->amount_sat) continue;
+        if (may_act(rule, deposit) && inputs_allow(e, rule, t, deposit)) best = deposit;
     }
     return best;
 }
@@ -187,7 +187,7 @@ static int take_presigned(hft_engine *e, hft_engine_rule *rule, uint64_t now, cl
 }
 
 /* Builds, encrypts and submits. 0 or an error: then nothing has left. */
-static int place(hft_engine *e, hft_engine_rule *rule, transaction *t, client_id *id) {
+static int place(hft_engine *e, hft_engine_rule *rule, hft_arrival *t, client_id *id) {
     hft_conn *conn = &e->venues[rule->venue].session.conn;
     const uint8_t *frame;
     size_t frame_len;
@@ -247,23 +247,17 @@ void hft_engine_rehearse(hft_engine *e) {
     e->next_rehearsal_ns = e->now_ns + HFT_REHEARSAL_NS;
 }
 
-static uint32_t clamp_u32(uint64_t value) { return value < UINT32_MAX ? (uint32_t)value : UINT32_MAX; }
-
-static uint64_t stage_ns(const hft_engine *e, const transaction *t, int stage) {
-    return hft_ticks_to_ns(&e->clock, t->ticks[stage + 1] - t->ticks[stage]);
-}
-
-static void record_latency(hft_engine *e, const transaction *t, hft_event *event) {
+static void record_latency(hft_engine *e, const hft_arrival *t, hft_event *event) {
     uint64_t total_ns = hft_ticks_to_ns(&e->clock, t->ticks[HFT_STAGES] - t->ticks[0]);
     for (int i = 0; i < HFT_STAGES; i++) {
-        hft_hist_record(&e->latency[i], stage_ns(e, t, i));
-        if (event != NULL) event->stages_ns[i] = clamp_u32(stage_ns(e, t, i));
+        hft_hist_record(&e->latency[i], hft_stage_ns(e, t, i));
+        if (event != NULL) event->stages_ns[i] = hft_clamp_u32(hft_stage_ns(e, t, i));
     }
     hft_hist_record(&e->latency[HFT_LATENCY_TOTAL], total_ns);
-    if (event != NULL) event->stages_ns[HFT_STAGES] = clamp_u32(total_ns);
+    if (event != NULL) event->stages_ns[HFT_STAGES] = hft_clamp_u32(total_ns);
 }
 
-static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit,
+static void keep_pending(hft_engine *e, uint32_t rule_index, const hft_arrival *t, const hft_deposit *deposit,
                          const client_id *id) {
     const hft_engine_rule *rule = &e->rules[rule_index];
     hft_pending *p = hft_orders_reserve(e);
@@ -278,7 +272,7 @@ static void keep_pending(hft_engine *e, uint32_t rule_index, const transaction *
     p->client_id_len = (uint8_t)id->len;
 }
 
-static void report_order(hft_engine *e, uint32_t rule_index, const transaction *t, const hft_deposit *deposit, int code,
+static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *t, const hft_deposit *deposit, int code,
                          const client_id *id) {
     hft_event *event = hft_events_begin(e, HFT_EVENT_ORDER, code != 0);
     if (code == 0) record_latency(e, t, event);
@@ -295,8 +289,8 @@ static void report_order(hft_engine *e, uint32_t rule_index, const transaction *
     hft_events_end(e);
 }
 
-static void try_rule(hft_engine *e, uint32_t rule_index, transaction *t) {
-    const hft_deposit *deposit = deposit_for(e, &e->rules[rule_index]);
+static void try_rule(hft_engine *e, uint32_t rule_index, hft_arrival *t) {
+    const hft_deposit *deposit = deposit_for(e, &e->rules[rule_index], t);
     if (deposit == NULL) return;
     client_id id;
     put_client_id(&id, rule_index, t->txid);
@@ -315,48 +309,10 @@ static void try_rule(hft_engine *e, uint32_t rule_index, transaction *t) {
     report_order(e, rule_index, t, deposit, rc, &id);
 }
 
-/* ---- reports that can wait ---- */
-
-static hft_event *begin_report(hft_engine *e, hft_event_kind kind, const transaction *t) {
-    hft_event *event = hft_events_begin(e, kind, 1);
-    if (event == NULL) return NULL;
-    memcpy(event->txid, t->txid, 32);
-    memcpy(event->wtxid, t->wtxid, 32);
-    event->peer = (uint16_t)t->peer;
-    for (int i = 0; i <= HFT_STAGE_VERIFY; i++) event->stages_ns[i] = clamp_u32(stage_ns(e, t, i));
-    return event;
-}
-
-static void report_whale(hft_engine *e, const transaction *t) {
-    HFT_COUNT(e->stats.whales, 1);
-    hft_event *event = begin_report(e, HFT_EVENT_WHALE, t);
-    if (event == NULL) return;
-    event->amount_sat = t->largest_sat;
-    for (uint32_t i = 0; i < e->n_deposits && event->n_labels < HFT_EVENT_LABELS_MAX; i++) {
-        int known = 0;
-        for (uint32_t j = 0; j < event->n_labels; j++) known |= event->labels[j] == e->deposits[i].label;
-        if (!known) event->labels[event->n_labels++] = e->deposits[i].label;
-    }
-    hft_events_end(e);
-}
-
-static void report_deposits(hft_engine *e, const transaction *t) {
-    for (uint32_t i = 0; i < e->n_deposits; i++) {
-        if (e->deposits[i].amount_sat < e->config.deposit_min_sat) continue; /* of interest to a rule alone */
-        HFT_COUNT(e->stats.deposits, 1);
-        hft_event *event = begin_report(e, HFT_EVENT_DEPOSIT, t);
-        if (event == NULL) continue;
-        event->amount_sat = e->deposits[i].amount_sat;
-        event->labels[0] = e->deposits[i].label;
-        event->output = e->deposits[i].output;
-        event->n_labels = 1;
-        hft_events_end(e);
-    }
-}
-
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message) {
-    transaction t;
+    hft_arrival t;
     t.peer = peer;
+    t.inputs.looked_at = t.inputs.weighed = 0;
     t.ticks[0] = e->reaped_tick;
     stamp(e, &t, HFT_STAGE_QUEUE);
     int rc = hft_btc_parse_tx(&t.tx, message->payload, message->payload_len);
@@ -373,13 +329,11 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
     }
     uint32_t place = t.txid_known ? hft_inventory_locate(&e->matched, t.txid) : 0;
     stamp(e, &t, HFT_STAGE_VERIFY);
-    int matters = is_news(e, &t) && (e->n_deposits != 0 || is_whale(e, &t));
+    int is_new = is_news(e, &t);
+    int matters = is_new && (e->n_deposits != 0 || hft_may_be_whale(e, &t));
     /* The same transaction under another witness does nothing. */
     if (matters) matters = hft_inventory_find_at(&e->matched, place, t.txid) == NULL;
     for (uint32_t i = 0; matters && i < e->n_rules; i++) try_rule(e, i, &t);
     mark_received(e, &t);
-    if (!matters) return;
-    (void)hft_inventory_add(&e->matched, t.txid);
-    if (is_whale(e, &t)) report_whale(e, &t);
-    report_deposits(e, &t);
+    if (is_new) hft_signals_report(e, &t, matters);
 }
