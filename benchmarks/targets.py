@@ -24,4 +24,5 @@ GOALS_NS = {
     "hmac_150_midstate_latency": 75.0,
     "sha256d_many_80": 24.0,  # with AVX-512
     "template_fill_sign_frame": 250.0,
+    "watch_probe_miss_10m": 20.0,
 }

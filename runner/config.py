@@ -78,6 +78,9 @@ class BitcoinSection(_Section):
     addresses: str = Field(
         description="path of a table of hft addresses build, or of a list such as a CSV: address,exchange"
     )
+    lock_addresses: StrictBool = Field(
+        default=False, description="true or false; true keeps them in memory whatever else needs it (mlock)"
+    )
     whale_sat: Btc | None = Field(
         default=None, alias="whale_btc", description='decimal text in BTC such as "100": report every output that large'
     )
@@ -201,7 +204,7 @@ class Plan:
 
     def load_watch(self) -> WatchTable:
         """The addresses as their file is now. Raises ConfigError."""
-        return load_watch(self.addresses, self.config.bitcoin.network)
+        return load_watch(self.addresses, self.config.bitcoin.network, lock=self.config.bitcoin.lock_addresses)
 
 
 def load(path: Path) -> Plan:
@@ -311,14 +314,20 @@ def parse_peer(text: str) -> tuple[str, int | None]:
     return match[1] or match[2], int(match[3]) if match[3] else None
 
 
-def load_watch(path: Path, network: str) -> WatchTable:
-    """The watch table of an addresses file: a table or a list. Raises ConfigError."""
+def load_watch(path: Path, network: str, *, lock: bool = False) -> WatchTable:
+    """The watch table of an addresses file: a table or a list; lock: with mlock. Raises ConfigError."""
     try:
         watch = load_table(path, network)
     except OSError as error:
         raise ConfigError(f"{path}: {error.strerror}; give a table or a list, as CSV: address,exchange") from None
     if not len(watch):
         raise ConfigError(f"{path}: no address in it")
+    if lock:
+        try:
+            watch.load()
+            watch.lock()
+        except OSError as error:
+            raise ConfigError(f"{path}: lock_addresses: {error}") from None
     return watch
 
 
@@ -330,7 +339,7 @@ def _plan(path: Path, config: Config) -> Plan:
 
     addresses = here(config.bitcoin.addresses)
     try:
-        watch = load_watch(addresses, config.bitcoin.network)
+        watch = load_watch(addresses, config.bitcoin.network, lock=config.bitcoin.lock_addresses)
     except ConfigError as error:
         raise _report(path, [f"bitcoin.addresses: {error}"]) from None
     peers = []

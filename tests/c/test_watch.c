@@ -116,6 +116,14 @@ static void test_collisions(void) {
         script[i % 34] ^= 0x40;
         CHECK_EQ(hft_watch_find(&watch, script, len, NULL), -1);
     }
+    /* Zeros: nothing but their length tells them apart. */
+    CHECK_EQ(hft_watch_init(&watch, memory, 4096, zeros), 0);
+    memset(script, 0, sizeof script);
+    for (uint32_t len = 1; len <= 34; len++) {
+        CHECK_EQ(hft_watch_find(&watch, script, len, NULL), -1);
+        CHECK_EQ(hft_watch_add(&watch, script, len, len), 1);
+    }
+    for (uint32_t len = 1; len <= 34; len++) CHECK_EQ(hft_watch_find(&watch, script, len, NULL), len);
     free(memory);
 }
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import resource
 from decimal import Decimal
 from pathlib import Path
 
@@ -70,6 +72,28 @@ def test_a_good_file(directory: Path) -> None:
     (venue,) = plan.venues
     assert (venue.venue.name, venue.url, venue.ca_file) == ("binance", venue.venue.testnet_url, None)
     assert plan.journal == directory / "journal.jsonl"
+
+
+def test_addresses_are_locked_if_wanted_and_allowed(directory: Path) -> None:
+    path = write(directory, GOOD.replace("[bitcoin]", "[bitcoin]\nlock_addresses = true"))
+    before = locked_kib()
+    plan = load(path)
+    assert locked_kib() > before
+    again = plan.load_watch()
+    assert again is not plan.watch
+    limits = resource.getrlimit(resource.RLIMIT_MEMLOCK)
+    resource.setrlimit(resource.RLIMIT_MEMLOCK, (0, limits[1]))
+    try:
+        if os.geteuid() != 0:  # root may lock what it likes
+            with pytest.raises(ConfigError, match=r"lock_addresses: .*ulimit -l"):
+                load(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_MEMLOCK, limits)
+
+
+def locked_kib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmLck"))
 
 
 def test_the_example_is_good_and_a_rehearsal(directory: Path) -> None:

@@ -2,7 +2,7 @@
  *
  * Buckets of one cache line each hold 16 bits of a keyed hash for every script, so that a script that is not watched
  * is nearly always refuted by one line, however large the table. The key is secret: whoever can add scripts to a list
- * cannot make them collide. Memory and file have the same layout, at 47.7 bytes a script: a table is built in memory
+ * cannot make them collide. Memory and file have the same layout, at 47.6 bytes a script: a table is built in memory
  * that the caller gives, or looked at where a file was mapped.
  *
  * A file (little-endian): hft_watch_header, the buckets, the entries, then `names`, which this module does not read. */
