@@ -91,7 +91,8 @@ static void test_exact(void) {
     free(memory);
 }
 
-/* A key of zeros makes a hash of zero for these: all want the same bucket, and only comparing tells them apart. */
+/* A key of zeros but for the last two words makes one hash of all of these: they want the same bucket, and only
+ * comparing tells them apart. */
 static size_t make_colliding(uint8_t script[34], uint32_t i) {
     memset(script, 0, 34);
     hft_store_le32(script + 9, i * 2654435761u);
@@ -99,9 +100,10 @@ static size_t make_colliding(uint8_t script[34], uint32_t i) {
     return 34;
 }
 
-static void test_collisions(void) {
+/* last: the two words of the key that turn a sum of zero into the hash. */
+static void test_collisions(uint64_t last_but_one, uint64_t last) {
     enum { CHAIN = 32 * 12 };
-    static const uint64_t zeros[HFT_WATCH_KEY_WORDS];
+    const uint64_t zeros[HFT_WATCH_KEY_WORDS] = {[6] = last_but_one, [7] = last};
     hft_watch watch;
     void *memory = take(&watch, 4096);
     CHECK_EQ(hft_watch_init(&watch, memory, 4096, zeros), 0);
@@ -124,6 +126,16 @@ static void test_collisions(void) {
         CHECK_EQ(hft_watch_add(&watch, script, len, len), 1);
     }
     for (uint32_t len = 1; len <= 34; len++) CHECK_EQ(hft_watch_find(&watch, script, len, NULL), len);
+    free(memory);
+}
+
+/* Zeros of different lengths do not crowd into one bucket. */
+static void test_lengths_are_hashed(void) {
+    hft_watch watch;
+    void *memory = take(&watch, 4096);
+    const uint8_t script[34] = {0};
+    for (uint32_t len = 1; len <= sizeof script; len++) CHECK_EQ(hft_watch_add(&watch, script, len, len), 1);
+    for (uint32_t i = 0; i < watch.n_buckets; i++) CHECK_EQ(watch.buckets[i].passed, 0);
     free(memory);
 }
 
@@ -350,7 +362,9 @@ int main(void) {
     test_every_kind(16);
     test_every_kind(5000);
     test_exact();
-    test_collisions();
+    test_collisions(0, 0);           /* the first bucket */
+    test_collisions(1, UINT64_MAX); /* the last one, so that the search goes on at the first */
+    test_lengths_are_hashed();
     test_find_many();
     test_set_and_copy();
     test_lengths();
