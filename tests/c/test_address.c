@@ -5,6 +5,7 @@
 
 #include <hft/address.h>
 #include <hft/cpu.h>
+#include <hft/sha256.h>
 
 static const hft_address_net mainnet = {0x00, 0x05, 2, "bc"}, testnet = {0x6f, 0xc4, 2, "tb"};
 
@@ -119,6 +120,67 @@ static void test_programs(void) {
     }
 }
 
+/* What is wrong with a bech32 text of these values, whose checksum is right. */
+static int why_values(const uint8_t *values, size_t n, int is_bech32m) {
+    char text[HFT_ADDRESS_MAX];
+    int len = hft_bech32_encode(text, "bc", 2, values, n, is_bech32m);
+    CHECK(len > 0);
+    CHECK(decode(&mainnet, text, (size_t)len) != 0);
+    return fault.why;
+}
+
+/* The same for base58 of a version byte and so many zeros. */
+static int why_payload(uint8_t version, size_t body_len) {
+    uint8_t payload[64] = {version}, hash[32];
+    char text[HFT_ADDRESS_MAX];
+    hft_sha256d_digest(hash, payload, body_len + 1);
+    memcpy(payload + body_len + 1, hash, 4);
+    int len = hft_base58_encode(text, sizeof text, payload, body_len + 5);
+    CHECK(len > 0);
+    CHECK(decode(&mainnet, text, (size_t)len) != 0);
+    return fault.why;
+}
+
+static void test_right_checksums_of_wrong_things(void) {
+    uint8_t values[HFT_ADDRESS_MAX] = {1};
+    CHECK_EQ(why_values(values, 0, 1), HFT_ADDRESS_NO_VERSION);
+    CHECK_EQ(why_values(values, 1, 1), HFT_ADDRESS_PROGRAM_LEN);
+    CHECK_EQ(fault.value, 1 << 8);
+    CHECK_EQ(why_values(values, 1 + 2, 1), HFT_ADDRESS_PROGRAM_LEN); /* 1 byte */
+    CHECK_EQ(why_values(values, 1 + 4, 1), HFT_ADDRESS_OK);          /* 2 bytes */
+    CHECK_EQ(why_values(values, 1 + 4, 0), HFT_ADDRESS_CHECKSUM_KIND);
+    CHECK_EQ(why_values(values, 1 + 64, 1), HFT_ADDRESS_OK);         /* 40 */
+    CHECK_EQ(why_values(values, 1 + 66, 1), HFT_ADDRESS_PROGRAM_LEN);
+    CHECK_EQ(fault.value, 1 << 8 | 41);
+    CHECK_EQ(why_values(values, 1 + 3, 1), HFT_ADDRESS_PADDING);     /* seven bits left */
+    values[4] = 1;                                                   /* the last of 20 bits is not zero */
+    CHECK_EQ(why_values(values, 1 + 4, 1), HFT_ADDRESS_PADDING);
+    values[4] = 0;
+    values[0] = 16;
+    CHECK_EQ(why_values(values, 1 + 4, 1), HFT_ADDRESS_OK);
+    values[0] = 17;
+    CHECK_EQ(why_values(values, 1 + 4, 1), HFT_ADDRESS_VERSION);
+    CHECK_EQ(fault.value, 17);
+    values[0] = 0;
+    CHECK_EQ(why_values(values, 1 + 32, 0), HFT_ADDRESS_OK); /* 20 */
+    CHECK_EQ(why_values(values, 1 + 32, 1), HFT_ADDRESS_CHECKSUM_KIND);
+    CHECK_EQ(why_values(values, 1 + 4, 0), HFT_ADDRESS_PROGRAM_LEN);
+    CHECK_EQ(why_payload(0, 20), HFT_ADDRESS_OK);
+    CHECK_EQ(why_payload(5, 20), HFT_ADDRESS_OK);
+    CHECK_EQ(why_payload(0x6f, 20), HFT_ADDRESS_OTHER_VERSION);
+    CHECK_EQ(why_payload(0, 19), HFT_ADDRESS_PAYLOAD_LEN);
+    CHECK_EQ(why_payload(0, 21), HFT_ADDRESS_PAYLOAD_LEN);
+    CHECK_EQ(why_payload(0x80, 32), HFT_ADDRESS_PRIVATE_KEY);
+    CHECK_EQ(why_payload(0xef, 33), HFT_ADDRESS_PRIVATE_KEY);
+    CHECK_EQ(why_payload(0x80, 31), HFT_ADDRESS_PAYLOAD_LEN);
+    CHECK_EQ(decode(&mainnet, "bc1qqqqq", 8), HFT_E_BTC_ADDRESS); /* five characters are no checksum */
+    CHECK_EQ(fault.why, HFT_ADDRESS_FORM);
+    static const char litecoin[] = "ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9";
+    CHECK_EQ(decode(&mainnet, litecoin, sizeof litecoin - 1), HFT_E_BTC_ADDRESS_NETWORK);
+    CHECK_EQ(fault.why, HFT_ADDRESS_OTHER_HRP);
+    CHECK_EQ(fault.value, 3);
+}
+
 static void test_base58_capacity(void) {
     static const uint8_t data[6] = {0, 0, 0xff, 0xff, 0xff, 0xff};
     char *text = malloc(8);
@@ -161,6 +223,7 @@ int main(void) {
     test_case();
     test_lengths();
     test_programs();
+    test_right_checksums_of_wrong_things();
     test_base58_capacity();
     test_bech32_capacity();
     return check_done();
