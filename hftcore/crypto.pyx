@@ -14,7 +14,6 @@ from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyOb
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from cpython.unicode cimport PyUnicode_1BYTE_DATA, PyUnicode_New
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
@@ -39,7 +38,7 @@ from hftcore.libhft.sha256 cimport (
     hft_sha256d_many,
 )
 from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_BTC_REPEATED, HFT_E_CAPACITY
-from hftcore.libhft.text cimport hft_base64_encode, hft_hex_encode
+from hftcore.text cimport base64_text, hex_text
 
 cdef enum:
     DIGEST_LEN = 32
@@ -315,18 +314,6 @@ def merkle_root(txids, /):
 
 
 # ---- message authentication codes ----
-
-cdef str hex_text(const uint8_t *data, size_t size):
-    cdef str text = PyUnicode_New(<Py_ssize_t>(2 * size), 127)
-    hft_hex_encode(<char *>PyUnicode_1BYTE_DATA(text), data, size)
-    return text
-
-
-cdef str base64_text(const uint8_t *data, size_t size):
-    cdef str text = PyUnicode_New(<Py_ssize_t>((size + 2) // 3 * 4), 127)
-    hft_base64_encode(<char *>PyUnicode_1BYTE_DATA(text), data, size)
-    return text
-
 
 cdef class Mac:
     """What HmacSha256, HmacSha256Prefix and HmacSha512 have in common; not to be made by itself.
