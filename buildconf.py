@@ -56,6 +56,8 @@ EXTENSIONS = (
     "bitcoin",
     "tls",
     "_events",
+    "_peers",
+    "_venue",
     "engine",
 )
 SYSTEM_EXTENSIONS = {

@@ -5,6 +5,7 @@ import cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 
+from hftcore._peers cimport endpoint_of
 from hftcore._status cimport init_core, make_error
 from hftcore.libhft.engine cimport (
     HFT_EVENT_DEPOSIT,
@@ -29,6 +30,7 @@ from hftcore.events import (
     WhaleEvent,
     WithdrawalEvent,
 )
+from hftcore.peers import format_endpoint
 
 # In the orders of hft_link_state, hft_order_state and hft_error_class.
 LINK_STATES = ("connecting", "ready", "lost")
@@ -74,7 +76,8 @@ cdef class EventReader:
         state = LINK_STATES[c.state]
         if c.kind == HFT_EVENT_PEER:
             host, port = self._peers[c.peer]
-            return PeerEvent(c.time_ns, c.peer, f"{host}:{port}", state, "" if error is not None else text,
+            address = f"{host}:{port}" if host is not None else format_endpoint(*endpoint_of(&c.address))
+            return PeerEvent(c.time_ns, c.peer, address, state, "" if error is not None else text,
                              c.protocol_version, error)
         return VenueEvent(c.time_ns, self._venues[c.venue][0].name, state, c.resumed != 0, c.clock_offset_ns,
                           c.round_trip_ns, error)

@@ -11,14 +11,15 @@ from collections.abc import Callable
 
 from hftcore._endpoints import resolve
 
-Address = tuple[int, bytes, int, int]  # family, packed address, scope id, port
+Address = tuple[int, bytes, int, int, int]  # family, packed address, scope id, port, network group (0: by itself)
 
 
 class Resolver:
     """A thread that answers a reactor's questions for addresses.
 
     fd: an eventfd, readable when there are questions. next_slot: takes the next question, None = there is no more.
-    endpoint_of: a slot's host and port. put: takes the answer, from any thread, [] = not found. It ends once `finished`
+    endpoint_of: a slot's host and port, None = somebody else
+    answers. put: takes the answer, from any thread, [] = not found. It ends once `finished`
     is set and the fd written to.
     """
 
@@ -27,7 +28,7 @@ class Resolver:
         fd: int,
         finished: threading.Event,
         next_slot: Callable[[], int | None],
-        endpoint_of: Callable[[int], tuple[str, int]],
+        endpoint_of: Callable[[int], tuple[str, int] | None],
         put: Callable[[int, list[Address]], None],
     ) -> None:
         self._fd = fd
@@ -61,7 +62,10 @@ class Resolver:
 
     def _answer(self, slot: int) -> None:
         """Answers in a thread of its own where that may take long: nothing waits for the slowest name server."""
-        host, port = self._endpoint_of(slot)
+        endpoint = self._endpoint_of(slot)
+        if endpoint is None:
+            return
+        host, port = endpoint
         try:
             ipaddress.ip_address(host)
         except ValueError:
@@ -79,7 +83,7 @@ class Resolver:
     def _look_up(self, slot: int, host: str, port: int) -> None:
         found: list[Address] = []
         try:
-            found = [(*address, port) for address in resolve(host, port)]
+            found = [(*address, port, 0) for address in resolve(host, port)]
         except (OSError, UnicodeError):
             pass  # the reactor reports that there is no address
         finally:

@@ -6,6 +6,8 @@ prefix can tell is checked, because an address that is silently taken for anothe
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -74,6 +76,21 @@ NETWORKS: Mapping[str, Network] = MappingProxyType(
                 bech32_hrp="tb",
             ),
             Network(
+                name="testnet3",
+                magic=bytes.fromhex("0b110907"),
+                default_port=18333,
+                dns_seeds=(
+                    "testnet-seed.bitcoin.jonasschnelli.ch",
+                    "seed.tbtc.petertodd.net",
+                    "seed.testnet.bitcoin.sprovoost.nl",
+                    "testnet-seed.bluematt.me",
+                    "seed.testnet.achownodes.xyz",
+                ),
+                p2pkh_version=0x6F,
+                p2sh_version=0xC4,
+                bech32_hrp="tb",
+            ),
+            Network(
                 name="regtest",
                 magic=bytes.fromhex("fabfb5da"),
                 default_port=18444,
@@ -98,6 +115,19 @@ def get_network(name: str) -> Network:
     if network is None:
         raise ConfigError(f"unknown network {name!r}: one of {', '.join(NETWORKS)}")
     return network
+
+
+def custom_signet(challenge: bytes) -> Network:
+    """A signet of one's own, by its challenge: the script that its blocks must satisfy (BIP325). It has no DNS seeds.
+
+    Raises ConfigError for an empty challenge, or one over 10,000 bytes.
+    """
+    if not 0 < len(challenge) <= 10_000:
+        raise ConfigError(f"signet challenge of {len(challenge)} bytes: a script of 1 to 10000 bytes")
+    size = len(challenge)
+    prefix = bytes([size]) if size < 0xFD else b"\xfd" + size.to_bytes(2, "little")
+    magic = hashlib.sha256(hashlib.sha256(prefix + challenge).digest()).digest()[:4]
+    return dataclasses.replace(NETWORKS["signet"], magic=magic, dns_seeds=())
 
 
 def _networks_where(condition: Iterable[bool]) -> str:

@@ -1,5 +1,5 @@
 from hftcore._events cimport EventReader
-from hftcore.libhft.engine cimport hft_engine, hft_venue_config
+from hftcore.libhft.engine cimport hft_engine
 from hftcore.libhft.tls cimport hft_tls_context
 from hftcore.watch cimport WatchTable
 
@@ -25,11 +25,13 @@ cdef class Engine:
     cdef object _put_lock       # resolvers put addresses one at a time
     cdef object _thread
     cdef object _resolver
+    cdef object _manager        # PeerManager or None
     cdef object _started        # set when the reactor has opened, or failed to
     cdef object _failure        # exception that ended the reactor
     cdef object _finished       # set when the reactor thread is over
     cdef object _final_stats
     cdef object _final_latency
+    cdef object _final_peers
     cdef object _final_backend
     cdef set _ready
     cdef dict _errors
@@ -37,4 +39,3 @@ cdef class Engine:
 
     cdef object _take(self)
     cdef int _put_addresses(self, unsigned int slot, list found) except -1
-    cdef int _fill_venue(self, hft_venue_config *config, object venue) except -1

@@ -1,11 +1,11 @@
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any, Literal, Self, final
 
-from hftcore._events import ERROR_CLASSES as ERROR_CLASSES
-from hftcore._events import ORDER_STATES as ORDER_STATES
+from hftcore.addresses import Network
 from hftcore.events import STAGES as STAGES
 from hftcore.events import EngineStats, Event, Latency
 from hftcore.orders import OrderTemplate
+from hftcore.peers import PeerInfo, PeerManager
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 from hftcore.venues import Credentials, Venue
 from hftcore.watch import WatchTable
@@ -14,7 +14,6 @@ BACKENDS: dict[str, int]
 MS: int
 SIGNAL_MS: int
 PLACEHOLDER: Credentials
-REPLY_FIELDS: tuple[str, ...]
 
 def io_uring_error() -> str: ...
 def tls_library() -> str: ...
@@ -29,7 +28,7 @@ class Engine:
     def __new__(
         cls,
         *,
-        network: str = "mainnet",
+        network: str | Network = "mainnet",
         watch: WatchTable | None = None,
         mode: Literal["sleep", "spin"] = "sleep",
         cpu: int | None = None,
@@ -54,6 +53,8 @@ class Engine:
     ) -> None: ...
     def add_rule(self, rule: Rule) -> None: ...
     def replace_watch(self, watch: WatchTable) -> None: ...
+    def manage(self, manager: PeerManager) -> None: ...
+    def peers(self) -> list[PeerInfo]: ...
     def start(self) -> None: ...
     def stop(self, timeout_s: float = 2.0) -> None: ...
     def kill(self, on: bool = True) -> None: ...

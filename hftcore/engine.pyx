@@ -12,6 +12,7 @@ import hmac
 import os
 import select
 import signal
+import socket
 import threading
 import time
 from base64 import b64encode
@@ -20,27 +21,27 @@ from collections import deque
 import cython
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport uint8_t, uint32_t, uintptr_t
+from libc.stdint cimport uint8_t, uintptr_t
 from libc.string cimport memcpy, memset
 
 from hftcore._events cimport EventReader
+from hftcore._peers cimport fill_addresses, peer_info, read_node
+from hftcore._venue cimport fill_venue, put_text
 from hftcore._status cimport check, check_err, init_core, make_error
 from hftcore.libhft.engine cimport (
-    HFT_ENGINE_ADDRESSES_MAX,
-    HFT_ENGINE_ERRORS_MAX,
     HFT_ENGINE_PEERS_MAX,
     HFT_ENGINE_RULES_MAX,
-    HFT_ENGINE_STATES_MAX,
     HFT_EVENT_PEER,
     HFT_EVENT_VENUE,
     HFT_EVENT_WATCH,
     HFT_LATENCIES,
-    HFT_REPLY_PATHS,
     HFT_RING_EPOLL,
     HFT_RING_URING,
-    hft_address,
+    HFT_ROLE_INBOUND,
+    HFT_ROLE_MANAGED,
     hft_engine_add_peer,
     hft_engine_add_rule,
+    hft_engine_add_slots,
     hft_engine_add_venue,
     hft_engine_addresses,
     hft_engine_backend,
@@ -49,13 +50,17 @@ from hftcore.libhft.engine cimport (
     hft_engine_expect,
     hft_engine_free,
     hft_engine_kill,
+    hft_engine_listen,
     hft_engine_new,
     hft_engine_next_resolve,
+    hft_engine_node,
     hft_engine_open,
     hft_engine_peek_event,
+    hft_engine_peer_info,
     hft_engine_put_addresses,
     hft_engine_put_watch,
     hft_engine_read_latency,
+    hft_engine_read_peer,
     hft_engine_read_stats,
     hft_engine_release,
     hft_engine_release_event,
@@ -64,7 +69,9 @@ from hftcore.libhft.engine cimport (
     hft_engine_run,
     hft_engine_stats,
     hft_engine_stop,
+    hft_engine_take_node,
     hft_event,
+    hft_peer_role,
     hft_ring,
     hft_ring_close,
     hft_ring_open,
@@ -72,7 +79,6 @@ from hftcore.libhft.engine cimport (
     hft_venue_config,
 )
 from hftcore.libhft.hist cimport hft_hist, hft_hist_percentile
-from hftcore.libhft.json cimport hft_json_path_init
 from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err
 from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_context_open, hft_tls_library
 from hftcore.orders cimport OrderTemplate
@@ -80,35 +86,11 @@ from hftcore.watch cimport WatchTable
 
 from hftcore import bitcoin, venues
 from hftcore._endpoints import parse_url
-from hftcore._events import ERROR_CLASSES, ORDER_STATES
 from hftcore._resolver import Resolver
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
 from hftcore.events import STAGES, EngineStats, Latency
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 
-cdef extern from *:
-    """
-    #include "hft/conn.h"
-    static void hft_address_set(hft_address *a, int family, const char *packed, uint32_t scope, uint16_t port) {
-        memset(a, 0, sizeof *a);
-        a->any.sa_family = (sa_family_t)family;
-        if (family == AF_INET6) {
-            memcpy(&a->v6.sin6_addr, packed, 16);
-            a->v6.sin6_port = htons(port);
-            a->v6.sin6_scope_id = scope;
-        } else {
-            memcpy(&a->v4.sin_addr, packed, 4);
-            a->v4.sin_port = htons(port);
-        }
-    }
-    """
-    void hft_address_set(hft_address *a, int family, const char *packed, uint32_t scope, unsigned short port) nogil
-
-# In the order of HFT_REPLY_*.
-REPLY_FIELDS = (
-    "id", "status", "error_code", "error_message", "order_id", "order_status", "filled", "server_time", "retry_after",
-    "event_type", "event_client_id", "event_original_id", "event_order_id", "event_order_status", "event_filled",
-)
 BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
 MS = 1_000_000
 # A signal that comes between Python's last look and the system call does not interrupt the wait: look again.
@@ -130,14 +112,6 @@ def io_uring_error():
         return err.text.decode("utf-8", "replace")
     hft_ring_close(&ring)
     return ""
-
-
-cdef int put_text(char *out, size_t cap, str text, str what) except -1:
-    encoded = text.encode()
-    if <size_t>len(encoded) >= cap or b"\0" in encoded:
-        raise ConfigError(f"{what} {text!r}: too long")
-    memcpy(out, PyBytes_AS_STRING(encoded), len(encoded) + 1)
-    return 0
 
 
 def self_test(template, credentials, values):
@@ -178,7 +152,7 @@ cdef class TLSContexts:
 cdef class Engine:
     """Peers, venues and rules, run by one reactor thread.
 
-    network: Bitcoin network, as in ``hftcore.bitcoin.NETWORKS``. watch: watched scripts (frozen from here on).
+    network: a name in ``hftcore.bitcoin.NETWORKS``, or a Network. watch: watched scripts (frozen from here on).
     mode: "sleep" blocks in the kernel between events; "spin" never does, uses a core up and saves the wake-up.
     cpu: core to pin the reactor to. backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
     dry_run: everything but the sending of orders. deposit_min_sat: least deposit, withdrawal or move within one house
@@ -209,8 +183,7 @@ cdef class Engine:
         self._errors = {}
         self._waiters = set()
         self._tls = TLSContexts()
-        if network not in bitcoin.NETWORKS:
-            raise ConfigError(f"network {network!r}: one of {', '.join(bitcoin.NETWORKS)}")
+        facts = network if isinstance(network, bitcoin.Network) else bitcoin.get_network(network)
         if mode not in ("sleep", "spin"):
             raise ConfigError(f"mode {mode!r}: sleep or spin")
         if backend not in BACKENDS:
@@ -222,17 +195,17 @@ cdef class Engine:
         limits = limits or EngineLimits()
         risk = risk or RiskLimits()
         watch = watch if watch is not None else WatchTable(64)
-        watch.hand_over(network)
+        watch.hand_over(facts.name)
         self._watch = watch
         self._reader = EventReader(self._peers, self._venues, self._rules, watch)
-        self._settings = {"network": network, "mode": mode, "dry_run": bool(dry_run), "limits": limits}
+        self._settings = {"network": facts, "mode": mode, "dry_run": bool(dry_run), "limits": limits}
         memset(&config, 0, sizeof(config))
         config.spin = mode == "spin"
         config.dry_run = bool(dry_run)
         config.no_rehearsal = not rehearse
         config.backend = BACKENDS[backend]
         config.cpu = -1 if cpu is None else cpu
-        config.magic = int.from_bytes(bitcoin.NETWORKS[network].magic, "little")
+        config.magic = int.from_bytes(facts.magic, "little")
         config.message_max = limits.message_max
         config.venue_message_max = limits.venue_message_max
         config.event_cap = limits.event_queue
@@ -245,6 +218,7 @@ cdef class Engine:
         config.request_timeout_ns = limits.request_timeout_ms * MS
         config.connect_timeout_ns = limits.connect_timeout_ms * MS
         config.handshake_timeout_ns = limits.handshake_timeout_ms * MS
+        config.venue_handshake_timeout_ns = limits.venue_handshake_timeout_ms * MS
         config.order_timeout_ns = limits.order_timeout_ms * MS
         config.ping_interval_ns = limits.ping_interval_ms * MS
         config.idle_timeout_ns = limits.idle_timeout_ms * MS
@@ -269,8 +243,8 @@ cdef class Engine:
 
     def __repr__(self):
         state = "running" if self.running else "stopped" if self._finished.is_set() else "new"
-        return (f"<Engine {state}, {self._settings['network']}, peers={len(self._peers)}, venues={len(self._venues)}, "
-                f"rules={len(self._rules)}, dry_run={self._settings['dry_run']}>")
+        return (f"<Engine {state}, {self._settings['network'].name}, peers={len(self._peers)}, "
+                f"venues={len(self._venues)}, rules={len(self._rules)}, dry_run={self._settings['dry_run']}>")
 
     # ---- set-up ----
 
@@ -282,7 +256,7 @@ cdef class Engine:
         """Adds a Bitcoin peer by name or address; port: the network's by default. Returns its number in events."""
         self._require_new()
         if port is None:
-            port = bitcoin.NETWORKS[self._settings["network"]].default_port
+            port = self._settings["network"].default_port
         if not host or not 0 < port < 65536:
             raise ConfigError(f"peer {host!r} port {port}: a host name and a port from 1 to 65535")
         index = check(hft_engine_add_peer(self._engine), f"at most {HFT_ENGINE_PEERS_MAX} peers")
@@ -313,7 +287,7 @@ cdef class Engine:
         config.host_header = PyBytes_AS_STRING(texts[1])
         config.target = PyBytes_AS_STRING(texts[2])
         config.headers = b"User-Agent: hftcore\r\n"
-        self._fill_venue(&config, venue)
+        fill_venue(&config, venue)
         time_template = template = venue.time_template()
         config.time_request = &template.t
         user_template = venue.user_stream_template(credentials) if credentials is not None else None
@@ -324,32 +298,6 @@ cdef class Engine:
         check_err(hft_engine_add_venue(self._engine, &config, &err), &err, f"venue {venue.name}")
         self._venues.append((venue, endpoint, credentials))
         del time_template
-
-    cdef int _fill_venue(self, hft_venue_config *config, object venue) except -1:
-        cdef bytes path
-        for i, name in enumerate(REPLY_FIELDS):
-            path = getattr(venue.replies, name).encode()
-            if path:
-                check(hft_json_path_init(&config.replies[i], PyBytes_AS_STRING(path), len(path)), name)
-        if len(venue.order_states) > HFT_ENGINE_STATES_MAX or len(venue.errors) > HFT_ENGINE_ERRORS_MAX:
-            raise ConfigError(f"venue {venue.name}: more than {HFT_ENGINE_STATES_MAX} order states or "
-                              f"{HFT_ENGINE_ERRORS_MAX} error rules")
-        for name, state in venue.order_states.items():
-            put_text(config.states[config.n_states].name, 32, name, "order state")
-            config.states[config.n_states].state = ORDER_STATES.index(state)
-            config.n_states += 1
-        for rule in venue.errors:
-            put_text(config.errors[config.n_errors].text, 64, rule.text, "error text")
-            config.errors[config.n_errors].code = rule.code
-            config.errors[config.n_errors].error_class = ERROR_CLASSES.index(str(rule.error_class))
-            config.n_errors += 1
-        put_text(config.order_event, 32, venue.order_event, "order event")
-        put_text(config.shutdown_event, 32, venue.shutdown_event, "shutdown event")
-        put_text(config.stream_end_event, 32, venue.stream_end_event, "stream end event")
-        config.open_outcome_status = venue.open_outcome_status
-        config.server_time_unit_ns = MS
-        config.placement_max_ns = venue.placement_max_ms * MS
-        return 0
 
     def _label_bitmap(self, rule, WatchTable watch):
         """The labels a rule counts, one bit for each of the table's; None = all."""
@@ -424,7 +372,7 @@ cdef class Engine:
         cdef int i
         if not self.running:
             raise ConfigError("the engine does not run: give the table to a new one")
-        watch.hand_over(self._settings["network"])
+        watch.hand_over(self._settings["network"].name)
         bitmaps = [self._label_bitmap(rule, watch) for rule in self._rules]
         for i in range(len(bitmaps)):
             labels[i] = <const uint8_t *>PyBytes_AS_STRING(bitmaps[i]) if bitmaps[i] is not None else NULL
@@ -440,6 +388,8 @@ cdef class Engine:
     def start(self):
         """Takes all memory, starts the reactor thread and begins to connect. Raises what kept it from starting."""
         self._require_new()
+        if self._manager is not None:
+            self._add_managed()
         if not self._peers and not self._venues:
             raise ConfigError("nothing to do: add a peer or a venue first")
         thread = threading.Thread(target=self._reactor, name="hft-reactor", daemon=True)
@@ -461,6 +411,8 @@ cdef class Engine:
             self.stop()
             raise
         self._resolver = resolver
+        if self._manager is not None:
+            self._manager.start()
 
     def _reactor(self):
         """The reactor thread: everything in it happens without the GIL."""
@@ -491,11 +443,16 @@ cdef class Engine:
 
     def _endpoint_of(self, slot):
         if slot < HFT_ENGINE_PEERS_MAX:
+            if self._peers[slot][0] is None:  # the manager chooses, and answers in its own time
+                self._manager.want(slot)
+                return None
             return self._peers[slot]
         endpoint = self._venues[slot - HFT_ENGINE_PEERS_MAX][1]
         return endpoint.host, endpoint.port
 
     def _resolved(self, slot, found):
+        if self._manager is not None:
+            found = [(*address[:4], self._manager.groups.of(socket.inet_ntop(*address[:2]))) for address in found]
         with self._put_lock:
             self._put_addresses(slot, found)
 
@@ -506,12 +463,75 @@ cdef class Engine:
         memset(&command, 0, sizeof(command))
         command.slot = slot
         command.error = 0 if found else HFT_E_CONN_RESOLVE
-        for family, packed, scope, port in found[:HFT_ENGINE_ADDRESSES_MAX]:
-            hft_address_set(&command.addresses[command.n_addresses], family, PyBytes_AS_STRING(packed), scope, port)
-            command.n_addresses += 1
+        fill_addresses(&command, found)
         # A full queue is as if the name had not been resolved: the reactor asks again after its time-out.
         hft_engine_put_addresses(self._engine, &command)
         return 0
+
+    # ---- for hftcore.peers.PeerManager ----
+
+    def manage(self, manager):
+        """Lets a hftcore.peers.PeerManager find, judge and replace peers, beside those that add_peer names.
+
+        It gets as many connections as its target leaves, and listens if told to. Raises ConfigError.
+        """
+        self._require_new()
+        if self._manager is not None:
+            raise ConfigError("one PeerManager for each engine")
+        manager.attach(self, self._settings["network"])
+        self._manager = manager
+
+    def _add_managed(self):
+        """The slots of the manager, and what dials in; before the start."""
+        cdef hft_peer_role role
+        fixed = len(self._peers)
+        for role, n in ((HFT_ROLE_MANAGED, self._manager.outbound(fixed)),
+                        (HFT_ROLE_INBOUND, self._manager.max_inbound)):
+            if n:
+                check(hft_engine_add_slots(self._engine, role, n), f"at most {HFT_ENGINE_PEERS_MAX} peers in all")
+                self._peers += [(None, 0)] * n
+        listener = self._manager.open_listener()
+        if listener is not None:
+            hft_engine_listen(self._engine, listener.detach())
+
+    def _connect_peer(self, slot, address, group):
+        """Answers the reactor's question whom to dial: (family, packed, scope, port), and its network group."""
+        with self._put_lock:
+            self._put_addresses(slot, [(*address, group)])
+
+    def _leave_peer(self, unsigned int slot, unsigned int session):
+        """Ends that session, if it still goes on."""
+        cdef hft_engine_addresses command
+        memset(&command, 0, sizeof(command))
+        command.slot = slot
+        command.leave = 1
+        command.serial = session
+        with self._put_lock:
+            if self._engine != NULL and not self._finished.is_set():
+                hft_engine_put_addresses(self._engine, &command)
+
+    def _take_nodes(self, limit=1000):
+        """Addresses that peers told since the last call: (family, packed, port, services, time, peer)."""
+        cdef hft_engine_node node
+        found = []
+        with self._put_lock:
+            while len(found) < limit and self._engine != NULL and hft_engine_take_node(self._engine, &node) == 1:
+                found.append(read_node(&node))
+        return found
+
+    def peers(self):
+        """A hftcore.peers.PeerInfo for each peer, as of at most 100 ms ago; kept after stop()."""
+        cdef hft_engine_peer_info info
+        cdef unsigned int i
+        if self._final_peers is not None:
+            return self._final_peers
+        found = []
+        for i in range(<unsigned int>len(self._peers)):
+            if self._engine == NULL:  # stopped by another thread meanwhile
+                return self._final_peers or []
+            hft_engine_read_peer(self._engine, i, &info)
+            found.append(peer_info(i, &info, self._peers[i]))
+        return found
 
     def stop(self, timeout_s=2.0):
         """Ends cleanly: answers to orders are awaited for half of timeout_s, close frames sent, sockets closed.
@@ -522,6 +542,8 @@ cdef class Engine:
         """
         if self._engine == NULL:
             return
+        if self._manager is not None:
+            self._manager.stop()
         if self._thread is not None:
             hft_engine_stop(self._engine, max(1, int(timeout_s * 1e9)))
             self._thread.join()
@@ -541,6 +563,7 @@ cdef class Engine:
                 self._backlog.append(event)
             self._final_backend = self.backend
             self._final_latency = self.latency()
+            self._final_peers = self.peers()
             hft_engine_release(self._engine)
             self._final_stats = self.stats()
             hft_engine_free(self._engine)
@@ -694,7 +717,9 @@ cdef class Engine:
         Raises at once what time cannot mend (TLSError, VenueError: a login refused), and at the end of timeout_s the
         last error of what is not ready, or ConnectionLost. Events that pass meanwhile are not lost.
         """
-        wanted_peers = len(self._peers) if peers is None else peers
+        if peers is None:
+            peers = sum(host is not None for host, _ in self._peers) or int(self._manager is not None)
+        wanted_peers = peers
         if self._thread is None:
             raise ConfigError("start() first")
         deadline = time.monotonic() + timeout_s
@@ -748,5 +773,5 @@ cdef class Engine:
         return result
 
 
-assert HFT_REPLY_PATHS == len(REPLY_FIELDS) and HFT_LATENCIES == len(STAGES) + 2
+assert HFT_LATENCIES == len(STAGES) + 2
 init_core()

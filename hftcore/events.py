@@ -225,3 +225,4 @@ class EngineStats:
     sockets_now: int = 0
     memory_now: int = 0  # bytes held by the C core
     loops: int = 0
+    inbound_refused: int = 0  # peers that dialled us while all places were taken

@@ -102,7 +102,8 @@ class EngineLimits:
     venue_message_max: longest WebSocket message accepted from a venue, bytes.
     pending_orders: orders without a final answer, at most.
     request_timeout_ms: after this a transaction is asked of its next announcer.
-    connect_timeout_ms, handshake_timeout_ms: for TCP, and for everything up to ready.
+    connect_timeout_ms: for TCP.
+    handshake_timeout_ms, venue_handshake_timeout_ms: for everything up to ready, of a peer and of a venue.
     ping_interval_ms, idle_timeout_ms: a peer or venue silent for the second is dropped.
     order_timeout_ms: an order unanswered for so long is `unknown` and asked for.
     backoff_min_ms, backoff_max_ms: reconnect delay, doubling, with jitter.
@@ -116,9 +117,10 @@ class EngineLimits:
     pending_orders: int = 256
     request_timeout_ms: int = 250
     connect_timeout_ms: int = 10_000
-    handshake_timeout_ms: int = 30_000
+    handshake_timeout_ms: int = 60_000
     ping_interval_ms: int = 120_000
     idle_timeout_ms: int = 1_200_000
+    venue_handshake_timeout_ms: int = 30_000
     venue_ping_interval_ms: int = 10_000
     venue_idle_timeout_ms: int = 30_000
     order_timeout_ms: int = 10_000

@@ -110,6 +110,7 @@ static hft_engine *make_engine(const uint8_t *script) {
         .inputs_max = 2500, .withdrawals = 1,
         .venue_message_max = 65536, .event_cap = 4096, .seen_cap = 65536, .pending_cap = 256, .deposit_min_sat = 1,
         .request_timeout_ns = 1ull << 40, .connect_timeout_ns = 1ull << 40, .handshake_timeout_ns = 1ull << 40,
+        .venue_handshake_timeout_ns = 1ull << 40,
         .order_timeout_ns = 1ull << 40, .ping_interval_ns = 1ull << 40, .idle_timeout_ns = 1ull << 40,
         .venue_ping_interval_ns = 1ull << 40, .venue_idle_timeout_ns = 1ull << 40, .backoff_min_ns = 1,
         .backoff_max_ns = 1, .user_agent = "/hftcore:bench/",

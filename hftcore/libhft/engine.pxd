@@ -66,6 +66,7 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t request_timeout_ns
         uint64_t connect_timeout_ns
         uint64_t handshake_timeout_ns
+        uint64_t venue_handshake_timeout_ns
         uint64_t order_timeout_ns
         uint64_t ping_interval_ns
         uint64_t idle_timeout_ns
@@ -138,6 +139,7 @@ cdef extern from "hft/engine.h" nogil:
         int32_t venue_code
         uint32_t output
         int32_t protocol_version
+        hft_address address
         int64_t clock_offset_ns
         uint64_t round_trip_ns
         uint64_t reply_ns
@@ -159,8 +161,55 @@ cdef extern from "hft/engine.h" nogil:
     ctypedef struct hft_engine_addresses:
         uint32_t slot
         int32_t error
+        uint8_t leave
+        uint32_t serial
         uint32_t n_addresses
         hft_address *addresses
+        uint64_t *groups
+
+    ctypedef struct hft_peer_counters:
+        uint64_t announced
+        uint64_t first
+        uint64_t late
+        uint64_t late_ms
+        uint64_t merit
+        uint64_t served
+        uint64_t unanswered
+        uint64_t addresses
+
+    ctypedef enum hft_peer_role:
+        HFT_ROLE_FIXED
+        HFT_ROLE_MANAGED
+        HFT_ROLE_INBOUND
+
+    ctypedef struct hft_engine_peer_info:
+        hft_peer_counters counters
+        hft_address address
+        uint64_t ready_for_ns
+        uint64_t transactions
+        uint64_t ping_ns
+        uint64_t ping_min_ns
+        uint64_t services
+        uint64_t fee_filter
+        uint64_t bytes_in
+        uint64_t bytes_out
+        int32_t version
+        int32_t start_height
+        int32_t code
+        uint32_t serial
+        uint32_t in_flight
+        uint8_t role
+        uint8_t state
+        uint8_t wtxid_relay
+        char *user_agent
+
+    ctypedef struct hft_engine_node:
+        uint64_t services
+        uint32_t time
+        uint16_t port
+        uint8_t address_len
+        uint8_t peer
+        uint8_t *address
 
     ctypedef struct hft_engine_stats:
         uint64_t transactions
@@ -190,6 +239,7 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t sockets_now
         uint64_t memory_now
         uint64_t loops
+        uint64_t inbound_refused
 
     ctypedef struct hft_engine:
         pass
@@ -198,6 +248,10 @@ cdef extern from "hft/engine.h" nogil:
     void hft_engine_free(hft_engine *engine)
     void hft_engine_release(hft_engine *engine)
     int hft_engine_add_peer(hft_engine *engine)
+    int hft_engine_add_slots(hft_engine *engine, hft_peer_role role, uint32_t n)
+    void hft_engine_listen(hft_engine *engine, int fd)
+    void hft_engine_read_peer(const hft_engine *engine, uint32_t peer, hft_engine_peer_info *info)
+    int hft_engine_take_node(hft_engine *engine, hft_engine_node *node)
     int hft_engine_add_venue(hft_engine *engine, const hft_venue_config *config, hft_err *err)
     int hft_engine_add_rule(hft_engine *engine, const hft_rule_config *config, hft_err *err)
     int hft_engine_open(hft_engine *engine, hft_err *err)

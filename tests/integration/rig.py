@@ -230,6 +230,7 @@ class PeerLink:
             assert self.expect("sendaddrv2") == b""
         assert self.expect("verack") == b""
         self.send("verack")
+        self.send("pong", self.expect("ping"))
         return self
 
     def announce(self, *txs: Tx) -> None:

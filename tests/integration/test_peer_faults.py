@@ -93,10 +93,28 @@ def test_every_message_byte_by_byte(stage: Stage) -> None:
 
 def test_pings_are_answered_and_sent(stage: Stage) -> None:
     engine = stage.start_peer(limits={"ping_interval_ms": 30})
-    stage.peer.send("ping", b"12345678")
-    seen = {stage.peer.receive()[0] for _ in range(3)}
-    assert seen == {"ping", "pong"}
+    for _ in range(3):
+        nonce = stage.peer.expect("ping")
+        stage.peer.send("pong", b"not this")  # left alone
+        stage.peer.settle()  # nor is another one sent while this is unanswered
+        time.sleep(0.1)
+        stage.peer.send("pong", nonce)
+    stage.peer.settle()
+    rig.wait_until(lambda: engine.peers()[0].ping_ns >= 100_000_000)
+    assert 0 < engine.peers()[0].ping_min_ns < 100_000_000  # the handshake's own
     assert engine.stats().peers_ready_now == 1
+
+
+def test_a_peer_that_talks_but_answers_no_ping_is_left(stage: Stage) -> None:
+    engine = stage.start_peer(limits={"ping_interval_ms": 20, "idle_timeout_ms": 200})
+    stage.peer.expect("ping")
+    for byte in message("inv", bytes(1)) * 40:  # bytes trickle in all the time
+        try:
+            stage.peer.sock.sendall(bytes([byte]))
+        except ConnectionError:
+            break
+        time.sleep(0.002)
+    assert "pings" in str(wait_lost(engine, "HFT_E_CONN_IDLE_TIMEOUT").error)
 
 
 def test_silent_peer_is_left(stage: Stage) -> None:

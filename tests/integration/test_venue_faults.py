@@ -523,7 +523,7 @@ def test_upgrade_request(stage: Stage) -> None:
 
 @pytest.mark.parametrize("stage_of_silence", ["TCP", "TLS", "upgrade", "time"])
 def test_silence_during_the_handshake(stage: Stage, stage_of_silence: str) -> None:
-    engine = stage.engine(venue=stage.venue_listener, limits={"handshake_timeout_ms": 150})
+    engine = stage.engine(venue=stage.venue_listener, limits={"venue_handshake_timeout_ms": 150})
     engine.start()
     if stage_of_silence == "TCP":
         stage.later(stage.venue_listener.accept_socket())

@@ -31,7 +31,7 @@ def rule(**changes: object) -> Rule:
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ({"network": "testnet3"}, "one of mainnet, testnet4"),
+        ({"network": "testnet5"}, "one of mainnet, testnet4"),
         ({"mode": "busy"}, "sleep or spin"),
         ({"backend": "kqueue"}, "auto, io_uring, epoll"),
         ({"cpu": 100_000}, "this process may use"),

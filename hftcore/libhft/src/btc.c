@@ -28,6 +28,8 @@ static const struct {
     {"verack", HFT_BTC_MSG_VERACK},
     {"wtxidrelay", HFT_BTC_MSG_WTXIDRELAY},
     {"sendaddrv2", HFT_BTC_MSG_SENDADDRV2},
+    {"addrv2", HFT_BTC_MSG_ADDRV2},
+    {"addr", HFT_BTC_MSG_ADDR},
 };
 
 /* Length of the command in a NUL-padded field, or HFT_E_BTC_COMMAND. */

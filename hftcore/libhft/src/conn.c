@@ -74,18 +74,40 @@ static socklen_t address_len(const hft_address *address) {
     return address->any.sa_family == AF_INET6 ? sizeof address->v6 : sizeof address->v4;
 }
 
-int hft_conn_connect(hft_conn *conn, const hft_address *address) {
-    if (conn->state != HFT_CONN_IDLE) return HFT_E_STATE;
+/* Everything of the former use is gone. */
+static void begin(hft_conn *conn, const hft_address *address) {
     buffer_reset(&conn->recv);
     buffer_reset(&conn->plain);
     buffer_reset(&conn->send);
     memset(&conn->err, 0, sizeof conn->err);
     conn->generation++;
     conn->address = *address;
-    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0) return hft_fail(&conn->err, -errno, 0, "socket");
+}
+
+static void set_no_delay(int fd) {
     int on = 1;
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+int hft_conn_accept(hft_conn *conn, int fd, const hft_address *address) {
+    if (conn->state != HFT_CONN_IDLE || conn->use_tls) return HFT_E_STATE;
+    begin(conn, address);
+    set_no_delay(fd);
+    conn->fd = fd;
+    conn->state = HFT_CONN_OPEN;
+    int rc = start_recv(conn);
+    if (rc == 0) return 0;
+    conn->fd = -1;
+    conn->state = HFT_CONN_IDLE;
+    return hft_fail(&conn->err, rc, 0, "accept");
+}
+
+int hft_conn_connect(hft_conn *conn, const hft_address *address) {
+    if (conn->state != HFT_CONN_IDLE) return HFT_E_STATE;
+    begin(conn, address);
+    int fd = socket(address->any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return hft_fail(&conn->err, -errno, 0, "socket");
+    set_no_delay(fd);
     int rc = hft_ring_connect(conn->ring, conn->slot, conn->generation, fd, &conn->address.any, address_len(address));
     if (rc < 0) {
         close(fd);

@@ -9,7 +9,7 @@
 #include "engine_internal.h"
 #include "hft/text.h"
 
-#define COMMANDS_CAP 128u /* more than there are slots, and each has one question open at most */
+#define COMMANDS_CAP 256u /* more than there are slots, and each has one question open at most */
 #define IDLE_WAIT_NS 100000000u
 #define OUTPUT_LEN_MIN 10  /* amount, length, and a script that can be watched */
 #define SEND_CAP 65536u
@@ -27,6 +27,7 @@ hft_engine *hft_engine_new(const hft_engine_config *config) {
     e->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     e->resolve_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     e->wake_fd = eventfd(0, EFD_CLOEXEC);
+    e->listen_fd = -1;
     e->peers = calloc(HFT_ENGINE_PEERS_MAX, sizeof *e->peers);
     e->venues = calloc(HFT_ENGINE_VENUES_MAX, sizeof *e->venues);
     e->rules = calloc(HFT_ENGINE_RULES_MAX, sizeof *e->rules);
@@ -179,6 +180,7 @@ static int take_tables(hft_engine *e) {
     if (rc == 0) rc = take_inventory(e, &e->fired, HFT_FIRED_CAP, keys[2]);
     if (rc == 0) rc = take_queue(e, &e->events, e->config.event_cap, sizeof(hft_event));
     if (rc == 0) rc = take_queue(e, &e->commands, COMMANDS_CAP, sizeof(hft_engine_addresses));
+    if (rc == 0 && e->ask_addresses) rc = take_queue(e, &e->nodes, HFT_NODES_CAP, sizeof(hft_engine_node));
     return rc;
 }
 
@@ -285,11 +287,12 @@ int hft_engine_open(hft_engine *e, hft_err *err) {
     if (rc == 0) rc = take_presign(e);
     if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine tables");
     hft_clock_init(&e->clock);
-    rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_wake(e) + 1, err);
+    rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_listen(e) + 1, err);
     e->ring.spins = e->config.spin;
     if (rc == 0) rc = open_peers(e, err);
     if (rc == 0) rc = open_venues(e, err);
     if (rc == 0) rc = arm_wake(e);
+    if (rc == 0) rc = hft_peers_listen(e);
     if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine");
     e->opened = 1;
     return 0;
@@ -302,6 +305,7 @@ static void on_peer_event(hft_engine *e, uint32_t peer, const hft_peer_event *ev
     case HFT_PEER_OPENED: hft_link_set_ready(e, peer, 1); break;
     case HFT_PEER_INV: hft_inventory_on_inv(e, peer, event->entries, event->n_entries); break;
     case HFT_PEER_NOTFOUND: hft_inventory_on_notfound(e, peer, event->entries, event->n_entries); break;
+    case HFT_PEER_ADDRS: hft_peers_on_addrs(e, peer, (hft_btc_addrs *)&event->addrs); break;
     case HFT_PEER_TX: hft_engine_on_tx(e, peer, &event->message); break;
     default: break;
     }
@@ -339,6 +343,10 @@ static void on_completion(hft_engine *e, const hft_ring_completion *completion) 
         if (!e->stopping) (void)!arm_wake(e);
         return;
     }
+    if (slot == hft_slot_of_listen(e)) {
+        hft_peers_on_accept(e, completion->result);
+        return;
+    }
     int news = hft_conn_complete(hft_conn_of(e, slot), completion->tag, completion->result);
     if (slot < e->n_peers) on_peer(e, slot, news);
     else on_venue(e, slot - e->n_peers, news);
@@ -371,7 +379,12 @@ static void tick(hft_engine *e) {
     for (uint32_t i = 0; i < e->n_peers; i++)
         hft_peer_tick(&e->peers[i].session, e->now_ns, e->config.ping_interval_ns, e->config.idle_timeout_ns);
     for (uint32_t i = 0; i < e->n_venues; i++) hft_venue_tick(e, i);
-    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) hft_link_tick(e, slot);
+    e->unsettled = 0;
+    for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) {
+        hft_link_tick(e, slot);
+        e->unsettled |= !hft_link_is_settled(e, slot);
+    }
+    hft_peers_tick(e);
     if (e->now_ns >= e->next_inventory_ns) hft_inventory_tick(e);
     hft_orders_tick(e);
     hft_engine_take_watch(e);
@@ -382,8 +395,7 @@ static void tick(hft_engine *e) {
 /* How long the kernel may let us sleep: short while anything is under way that only time can end. */
 static uint64_t wait_ns(const hft_engine *e) {
     if (e->config.spin || e->signing_ahead) return 0;
-    int settled = e->inventory.open_len == 0 && e->n_pending == 0 && !e->stopping &&
-                  e->stats.peers_ready_now == e->n_peers && e->stats.venues_ready_now == e->n_venues;
+    int settled = e->inventory.open_len == 0 && e->n_pending == 0 && !e->stopping && !e->unsettled;
     return settled ? IDLE_WAIT_NS : HFT_TICK_NS;
 }
 
@@ -427,11 +439,14 @@ static int step_stop(hft_engine *e) {
 static void end_wake(hft_engine *e) {
     uint64_t one = 1;
     if (e->wake_in_flight) (void)!write(e->wake_fd, &one, sizeof one);
+    if (e->accepting) (void)!hft_ring_cancel(&e->ring, hft_ring_tag(hft_slot_of_listen(e), 0, HFT_OP_ACCEPT));
     hft_ring_completion completion;
-    for (int i = 0; i < 100 && e->wake_in_flight && hft_ring_wait(&e->ring, HFT_TICK_NS) == 0;)
+    for (int i = 0; i < 100 && (e->wake_in_flight || e->accepting) && hft_ring_wait(&e->ring, HFT_TICK_NS) == 0;)
         if (!hft_ring_next(&e->ring, &completion)) i++;
         else if (hft_ring_tag_slot(completion.tag) == hft_slot_of_wake(e)) e->wake_in_flight = 0;
+        else if (hft_ring_tag_slot(completion.tag) == hft_slot_of_listen(e)) hft_peers_on_accept(e, completion.result);
     hft_ring_forget(&e->ring, hft_slot_of_wake(e), e->wake_fd);
+    if (e->listen_fd >= 0) hft_ring_forget(&e->ring, hft_slot_of_listen(e), e->listen_fd);
 }
 
 /* The clock may be set back a little by a resync; time as the rules see it never is. */
@@ -515,6 +530,7 @@ void hft_engine_free(hft_engine *e) {
     close_fd(e->event_fd);
     close_fd(e->resolve_fd);
     close_fd(e->wake_fd);
+    close_fd(e->listen_fd);
     free(e->peers);
     free(e->venues);
     free(e->rules);

@@ -2,6 +2,7 @@
  *
  *   engine.c            life: memory, loop, timers, stop
  *   engine_links.c      connecting and reconnecting, for peers and venues alike
+ *   engine_peers.c      peers' slots, sessions and worth; peers that dial in
  *   engine_inventory.c  announcements: whom to ask for which transaction
  *   engine_watch.c      the watch table in use, and what a transaction pays to whom
  *   engine_tx.c         THE HOT PATH: transaction bytes to submitted order
@@ -30,6 +31,8 @@
 #define HFT_UNANSWERED_MAX 5       /* requests in a row; from then on a peer is asked for one thing at a time */
 #define HFT_INVENTORY_TICK_NS 20000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
+#define HFT_NODES_CAP 4096         /* addresses of other nodes that wait for the manager */
+#define HFT_PUBLISH_NS 100000000u  /* what is known of peers is this fresh */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
 #define HFT_SENDERS_MAX 64         /* watched owners told apart among the inputs of one transaction */
 #define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
@@ -56,6 +59,7 @@
 /* What reconnecting needs, the same for a peer and a venue. */
 typedef struct {
     hft_address addresses[HFT_ENGINE_ADDRESSES_MAX];
+    uint64_t groups[HFT_ENGINE_ADDRESSES_MAX];
     uint32_t n_addresses, next_address;
     uint32_t attempts;           /* since it last stayed ready for as long as the longest delay */
     uint8_t waiting_for_address;
@@ -76,7 +80,15 @@ typedef struct {
     uint32_t unanswered;         /* requests in a row that timed out */
     uint8_t backlog;             /* something it announced waits to be asked for */
     uint64_t group_bit;          /* its network group's place in hft_inventory_entry.groups */
-    hft_peer_counters counters;  /* of this session */
+    hft_peer_counters counters;  /* of this session, as the next six */
+    uint32_t serial;
+    int32_t code;
+    uint64_t ready_for_ns, transactions, transactions_before;
+    uint32_t address_credit;     /* addresses of other nodes that it may still tell */
+    uint64_t address_credit_ns;
+    uint8_t role;                /* hft_peer_role */
+    _Atomic uint32_t change;     /* odd while info changes */
+    hft_engine_peer_info info;   /* what other threads read */
 } hft_engine_peer;
 
 typedef struct {
@@ -187,6 +199,7 @@ struct hft_engine {
 
     /* with other threads */
     hft_spsc events, commands;
+    hft_spsc nodes;              /* if ask_addresses */
     int event_fd, resolve_fd, wake_fd;
     _Atomic(hft_watch_change *) watch_change; /* the table to use next, or NULL */
     _Atomic int expecting;       /* the consumer sleeps, or is about to */
@@ -197,6 +210,11 @@ struct hft_engine {
     hft_watch_change *watch_changes; /* the control plane's: the latest first */
 
     uint8_t opened, stopping, wake_in_flight;
+    uint8_t unsettled;           /* a link is on its way up, or waits for its next attempt */
+    uint8_t ask_addresses;       /* peers are asked for addresses of other nodes */
+    uint8_t accepting;           /* an accept is in flight */
+    int listen_fd;               /* -1: nobody may dial us */
+    uint64_t next_publish_ns;
     uint8_t signing_ahead;       /* an order was signed ahead in this turn: the next one may be missing too */
     uint8_t rehearsal_due;       /* transactions were asked for: one of them may be an order soon */
     uint32_t next_rehearsed;
@@ -224,16 +242,34 @@ static inline hft_conn *hft_conn_of(hft_engine *e, uint32_t slot) {
 /* engine.c */
 uint64_t hft_engine_wall_ns(const hft_engine *e);
 
+static inline uint32_t hft_slot_of_listen(const hft_engine *e) { return hft_slot_of_wake(e) + 1; }
+
 /* engine_links.c */
+/* A peer that dialled us has a connection. */
+void hft_link_accepted(hft_engine *e, uint32_t slot);
 void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command);
 /* Starts attempts that are due and ends those that take too long. */
 void hft_link_tick(hft_engine *e, uint32_t slot);
+/* 0 while only time can tell what becomes of it. */
+int hft_link_is_settled(hft_engine *e, uint32_t slot);
 /* Counts and reports that a session has become ready, or is no more (0 or 1). */
 void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready);
 /* The ring is gone: all connections with it. */
 void hft_link_abandon_all(hft_engine *e, int code);
 /* Settles the connection of a slot if it is closing: tells the session, reports, plans the next attempt. */
 void hft_link_settle(hft_engine *e, uint32_t slot);
+
+/* engine_peers.c */
+/* A session begins, is ready, is over. group: 0 = by the address. */
+void hft_peers_begin(hft_engine *e, uint32_t peer, const hft_address *address, uint64_t group);
+void hft_peers_on_ready(hft_engine *e, uint32_t peer);
+void hft_peers_on_down(hft_engine *e, uint32_t peer);
+void hft_peers_on_addrs(hft_engine *e, uint32_t peer, hft_btc_addrs *addrs);
+/* Makes what is known of a peer readable for other threads. */
+void hft_peers_publish(hft_engine *e, uint32_t peer);
+HFT_NODISCARD int hft_peers_listen(hft_engine *e);
+void hft_peers_on_accept(hft_engine *e, int32_t result);
+void hft_peers_tick(hft_engine *e);
 
 /* engine_inventory.c */
 void hft_inventory_on_inv(hft_engine *e, uint32_t peer, const uint8_t *entries, size_t n);

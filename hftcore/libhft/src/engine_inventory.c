@@ -135,12 +135,12 @@ static void note_announcer(hft_engine *e, hft_inventory_entry *entry, uint32_t p
     if (has_announced(entry, peer)) return;
     entry->announcers[peer / 64] |= bit_of(peer);
     entry->groups |= p->group_bit;
-    HFT_COUNT(p->counters.announced, 1);
+    p->counters.announced++;
     if (is_first) return;
     uint32_t late_ms = now_ms(e) - hft_inventory_open_of(&e->inventory, entry)->announced_ms;
-    HFT_COUNT(p->counters.late, 1);
-    HFT_COUNT(p->counters.late_ms, late_ms);
-    HFT_COUNT(p->counters.merit, merit_of(late_ms));
+    p->counters.late++;
+    p->counters.late_ms += late_ms;
+    p->counters.merit += merit_of(late_ms);
 }
 
 /* 1 = the caller requests it of this peer. */
@@ -194,12 +194,12 @@ static void pay_first(hft_engine *e, const hft_inventory_entry *entry) {
     uint32_t age_ms = now_ms(e) - hft_inventory_open_of(&e->inventory, entry)->announced_ms;
     if (!entry->counted || entry->state == HFT_INVENTORY_RECEIVED) return;
     if (!p->link.ready || e->now_ns - p->link.ready_since_ns < age_ms * 1000000ull) return;
-    HFT_COUNT(p->counters.first, 1);
-    HFT_COUNT(p->counters.merit, merit_of(0));
+    p->counters.first++;
+    p->counters.merit += merit_of(0);
 }
 
 void hft_inventory_received(hft_engine *e, hft_inventory_entry *entry, uint32_t peer) {
-    HFT_COUNT(e->peers[peer].counters.served, entry->state == HFT_INVENTORY_REQUESTED && entry->peer == peer);
+    e->peers[peer].counters.served += entry->state == HFT_INVENTORY_REQUESTED && entry->peer == peer;
     pay_first(e, entry);
     end_request(e, entry);
     discharge(e, entry);
@@ -243,7 +243,7 @@ void hft_inventory_tick(hft_engine *e) {
             ask_someone(e, entry);
         } else if (now_ms(e) - e->inventory.open[i].requested_ms > timeout_ms) {
             e->peers[entry->peer].unanswered++;
-            HFT_COUNT(e->peers[entry->peer].counters.unanswered, 1);
+            e->peers[entry->peer].counters.unanswered++;
             give_up_on(e, entry, entry->peer);
         }
     }

@@ -2,9 +2,16 @@
 #include <unistd.h>
 
 #include "engine_internal.h"
-#include "hft/endian.h"
 
 static int is_peer(const hft_engine *e, uint32_t slot) { return slot < e->n_peers; }
+
+static hft_peer_role role_of(const hft_engine *e, uint32_t slot) {
+    return is_peer(e, slot) ? (hft_peer_role)e->peers[slot].role : HFT_ROLE_FIXED;
+}
+
+static uint64_t handshake_timeout_ns(const hft_engine *e, uint32_t slot) {
+    return is_peer(e, slot) ? e->config.handshake_timeout_ns : e->config.venue_handshake_timeout_ns;
+}
 
 /* Uniform in [0, bound): jitter needs no more than xorshift. */
 static uint64_t random_below(hft_engine *e, uint64_t bound) {
@@ -31,6 +38,7 @@ static void report(hft_engine *e, uint32_t slot, hft_link_state state, const hft
         const hft_peer *session = &e->peers[slot].session;
         event->peer = (uint16_t)slot;
         event->protocol_version = session->version;
+        event->address = session->conn.address;
         if (state == HFT_LINK_READY) hft_event_text(event, session->user_agent);
     } else {
         const hft_engine_venue *v = &e->venues[slot - e->n_peers];
@@ -55,29 +63,10 @@ static void want_address(hft_engine *e, uint32_t slot) {
     uint64_t one = 1;
     hft_link *link = hft_link_of(e, slot);
     link->waiting_for_address = 1;
-    link->deadline_ns = e->now_ns + e->config.handshake_timeout_ns;
+    link->deadline_ns = e->now_ns + handshake_timeout_ns(e, slot);
+    if (role_of(e, slot) == HFT_ROLE_MANAGED) link->deadline_ns = UINT64_MAX; /* its manager takes his time */
     atomic_store_explicit(&e->resolve_wanted[resolve_index(e, slot)], 1, memory_order_release);
     (void)!write(e->resolve_fd, &one, sizeof one);
-}
-
-/* The network group of an address: /16 for IPv4, /32 for IPv6 (as Bitcoin Core without a map of AS numbers). */
-static uint64_t group_of(const hft_address *address) {
-    if (address->any.sa_family == AF_INET6) {
-        const uint8_t *ip = address->v6.sin6_addr.s6_addr;
-        return 2ull << 32 | hft_load_le32(ip);
-    }
-    return 1ull << 32 | (address->v4.sin_addr.s_addr & htonl(0xffff0000u));
-}
-
-/* A group's place among the 64 of an inventory entry. By a random key, so that no stranger can choose to share one. */
-static uint64_t place_of(const hft_engine *e, uint64_t group) {
-    return 1ull << ((group ^ e->group_key) * 0x9e3779b97f4a7c15u * (e->group_key | 1) >> 58);
-}
-
-static void begin_session(hft_engine *e, uint32_t peer, const hft_address *address) {
-    hft_engine_peer *p = &e->peers[peer];
-    memset(&p->counters, 0, sizeof p->counters);
-    p->group_bit = place_of(e, group_of(address));
 }
 
 static void fail_attempt(hft_engine *e, uint32_t slot, int code, const char *text) {
@@ -85,22 +74,37 @@ static void fail_attempt(hft_engine *e, uint32_t slot, int code, const char *tex
     hft_err err = {0};
     link->waiting_for_address = 0;
     (void)hft_fail(&err, code, 0, text);
-    plan_retry(e, link);
+    if (role_of(e, slot) == HFT_ROLE_FIXED) plan_retry(e, link);
     report(e, slot, HFT_LINK_LOST, &err);
+    if (!is_peer(e, slot)) return;
+    e->peers[slot].session.conn.err = err;
+    hft_peers_on_down(e, slot);
 }
 
 static void connect_next(hft_engine *e, uint32_t slot) {
     hft_link *link = hft_link_of(e, slot);
     hft_conn *conn = hft_conn_of(e, slot);
+    uint32_t choice = link->next_address++ % link->n_addresses;
     link->waiting_for_address = 0;
-    link->deadline_ns = e->now_ns + e->config.handshake_timeout_ns;
+    link->deadline_ns = e->now_ns + handshake_timeout_ns(e, slot);
     link->connect_deadline_ns = e->now_ns + e->config.connect_timeout_ns;
+    conn->address = link->addresses[choice];
     report(e, slot, HFT_LINK_CONNECTING, NULL);
-    const hft_address *address = &link->addresses[link->next_address++ % link->n_addresses];
-    if (is_peer(e, slot)) begin_session(e, slot, address);
-    int rc = hft_conn_connect(conn, address);
+    int rc = hft_conn_connect(conn, &link->addresses[choice]);
+    if (is_peer(e, slot)) hft_peers_begin(e, slot, &link->addresses[choice], link->groups[choice]);
     if (rc < 0) fail_attempt(e, slot, rc, conn->err.text);
     else HFT_COUNT(e->stats.sockets_now, 1);
+    e->unsettled = 1;
+}
+
+void hft_link_accepted(hft_engine *e, uint32_t slot) {
+    hft_link *link = hft_link_of(e, slot);
+    HFT_COUNT(e->stats.sockets_now, 1);
+    link->deadline_ns = e->now_ns + handshake_timeout_ns(e, slot);
+    e->unsettled = 1;
+    report(e, slot, HFT_LINK_CONNECTING, NULL);
+    hft_peer_accepted(&e->peers[slot].session, e->now_ns, hft_engine_wall_ns(e));
+    hft_peers_begin(e, slot, &e->peers[slot].session.conn.address, 0);
 }
 
 void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command) {
@@ -109,6 +113,12 @@ void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command) {
     if (index >= (for_venue ? e->n_venues : e->n_peers)) return;
     uint32_t slot = for_venue ? hft_slot_of_venue(e, index) : index;
     hft_link *link = hft_link_of(e, slot);
+    if (command->leave) {
+        if (for_venue || e->peers[slot].serial != command->serial) return;
+        hft_conn_close(hft_conn_of(e, slot), HFT_E_CONN_REPLACED, NULL);
+        hft_link_settle(e, slot);
+        return;
+    }
     if (!link->waiting_for_address || e->stopping) return;
     if (command->error != 0 || command->n_addresses == 0) {
         fail_attempt(e, slot, command->error != 0 ? command->error : HFT_E_CONN_RESOLVE, NULL);
@@ -117,6 +127,7 @@ void hft_link_addresses(hft_engine *e, const hft_engine_addresses *command) {
     link->n_addresses =
         command->n_addresses <= HFT_ENGINE_ADDRESSES_MAX ? command->n_addresses : HFT_ENGINE_ADDRESSES_MAX;
     memcpy(link->addresses, command->addresses, link->n_addresses * sizeof *link->addresses);
+    memcpy(link->groups, command->groups, link->n_addresses * sizeof *link->groups);
     connect_next(e, slot);
 }
 
@@ -133,15 +144,19 @@ void hft_link_set_ready(hft_engine *e, uint32_t slot, int ready) {
     }
     link->ready_since_ns = e->now_ns;
     report(e, slot, HFT_LINK_READY, NULL);
+    if (is_peer(e, slot)) hft_peers_on_ready(e, slot);
 }
 
 /* The connection is gone: tells the session, and what depends on it. */
 static void on_down(hft_engine *e, uint32_t slot) {
     HFT_COUNT(e->stats.sockets_now, -1);
+    e->unsettled = 1;
+    if (is_peer(e, slot)) hft_peers_publish(e, slot); /* its last figures, while it still counts as ready */
     hft_link_set_ready(e, slot, 0);
     if (is_peer(e, slot)) {
         hft_inventory_on_peer_down(e, slot);
         hft_peer_down(&e->peers[slot].session);
+        hft_peers_on_down(e, slot);
     } else {
         hft_venue_on_down(e, slot - e->n_peers);
     }
@@ -153,7 +168,7 @@ void hft_link_settle(hft_engine *e, uint32_t slot) {
     hft_link *link = hft_link_of(e, slot);
     HFT_COUNT(e->stats.reconnects, e->stopping ? 0 : 1);
     on_down(e, slot);
-    plan_retry(e, link);
+    if (role_of(e, slot) == HFT_ROLE_FIXED) plan_retry(e, link); /* a manager says when, and whom */
     if (!is_peer(e, slot) && e->venues[slot - e->n_peers].hold_until_ns > link->retry_at_ns)
         link->retry_at_ns = e->venues[slot - e->n_peers].hold_until_ns;
 }
@@ -175,10 +190,18 @@ void hft_link_abandon_all(hft_engine *e, int code) {
         if (was_open[slot]) on_down(e, slot);
 }
 
+int hft_link_is_settled(hft_engine *e, uint32_t slot) {
+    const hft_link *link = hft_link_of(e, slot);
+    if (hft_conn_of(e, slot)->state != HFT_CONN_IDLE) return link->ready;
+    hft_peer_role role = role_of(e, slot);
+    return role == HFT_ROLE_INBOUND || (role == HFT_ROLE_MANAGED && link->waiting_for_address);
+}
+
 void hft_link_tick(hft_engine *e, uint32_t slot) {
     hft_link *link = hft_link_of(e, slot);
     hft_conn *conn = hft_conn_of(e, slot);
     if (conn->state == HFT_CONN_IDLE) {
+        if (role_of(e, slot) == HFT_ROLE_INBOUND) return;
         if (link->waiting_for_address) {
             if (e->now_ns >= link->deadline_ns) fail_attempt(e, slot, HFT_E_CONN_RESOLVE, "no answer in time");
         } else if (!e->stopping && e->now_ns >= link->retry_at_ns) {

@@ -143,7 +143,7 @@ static void renew_stream(hft_engine *e, uint32_t venue) {
     if (v->config.user_request == NULL) return;
     v->user_known = 0;
     hft_link_set_ready(e, hft_slot_of_venue(e, venue), 0);
-    v->link.deadline_ns = e->now_ns + e->config.handshake_timeout_ns;
+    v->link.deadline_ns = e->now_ns + e->config.venue_handshake_timeout_ns;
     if (hft_venue_is_held(e, v)) hft_conn_close(&v->session.conn, HFT_E_ENGINE_HOLD, "the user stream ended");
     else send_or_close(e, venue, &v->user_request);
 }

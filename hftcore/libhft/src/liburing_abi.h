@@ -40,6 +40,7 @@ unsigned io_uring_peek_batch_cqe(struct io_uring *ring, struct io_uring_cqe **cq
 void io_uring_cq_advance(struct io_uring *ring, unsigned count);
 unsigned io_uring_sq_ready(const struct io_uring *ring);
 void io_uring_prep_connect(struct io_uring_sqe *sqe, int fd, const struct sockaddr *address, socklen_t len);
+void io_uring_prep_accept(struct io_uring_sqe *sqe, int fd, struct sockaddr *address, socklen_t *len, int flags);
 void io_uring_prep_recv(struct io_uring_sqe *sqe, int fd, void *buf, size_t len, int flags);
 void io_uring_prep_send(struct io_uring_sqe *sqe, int fd, const void *buf, size_t len, int flags);
 void io_uring_prep_read(struct io_uring_sqe *sqe, int fd, void *buf, unsigned len, __u64 offset);

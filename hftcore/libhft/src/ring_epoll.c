@@ -80,6 +80,7 @@ static int try_once(slot *s, hft_ring_op op) {
     case HFT_OP_RECV: n = recv(s->fd, o->buf, o->len, MSG_DONTWAIT); break;
     case HFT_OP_SEND: n = send(s->fd, o->buf, o->len, MSG_DONTWAIT | MSG_NOSIGNAL); break;
     case HFT_OP_READ: n = read(s->fd, o->buf, o->len); break;
+    case HFT_OP_ACCEPT: n = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC); break;
     default:
         if (s->connect_started) {
             int error = 0;

@@ -73,6 +73,7 @@ static int uring_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t l
     case HFT_OP_RECV: io_uring_prep_recv(sqe, fd, buf, len, 0); break;
     case HFT_OP_SEND: io_uring_prep_send(sqe, fd, buf, len, MSG_NOSIGNAL); break;
     case HFT_OP_READ: io_uring_prep_read(sqe, fd, buf, (unsigned)len, 0); break;
+    case HFT_OP_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); break;
     default: return HFT_E_ARGUMENT;
     }
     io_uring_sqe_set_data64(sqe, tag);

@@ -10,6 +10,8 @@
 #define HFT_BTC_HEADER_LEN 24
 #define HFT_BTC_MESSAGE_MAX 4000000u /* payload limit of the protocol */
 #define HFT_BTC_INV_MAX 50000u       /* entries in inv, getdata, notfound */
+#define HFT_BTC_ADDR_MAX 1000u       /* entries in addr, addrv2 */
+#define HFT_BTC_ADDR_BYTES_MAX 512u  /* of an address in addrv2 (BIP155) */
 #define HFT_BTC_PROTOCOL_VERSION 70016
 #define HFT_BTC_MIN_VERSION 70001    /* with relay flag and witness peers only */
 #define HFT_BTC_MONEY_MAX 2100000000000000ull
@@ -18,6 +20,7 @@
 #define HFT_BTC_MAGIC_MAINNET 0xd9b4bef9u  /* bytes f9 be b4 d9 */
 #define HFT_BTC_MAGIC_TESTNET4 0x283f161cu /* bytes 1c 16 3f 28 */
 #define HFT_BTC_MAGIC_SIGNET 0x40cf030au   /* bytes 0a 03 cf 40 */
+#define HFT_BTC_MAGIC_TESTNET3 0x0709110bu /* bytes 0b 11 09 07 */
 #define HFT_BTC_MAGIC_REGTEST 0xdab5bffau  /* bytes fa bf b5 da */
 
 #define HFT_BTC_NODE_NETWORK 1ull
@@ -27,7 +30,7 @@ typedef enum {
     HFT_BTC_MSG_OTHER = 0, /* valid, but of no interest here */
     HFT_BTC_MSG_VERSION, HFT_BTC_MSG_VERACK, HFT_BTC_MSG_WTXIDRELAY, HFT_BTC_MSG_SENDADDRV2,
     HFT_BTC_MSG_PING, HFT_BTC_MSG_PONG, HFT_BTC_MSG_INV, HFT_BTC_MSG_GETDATA, HFT_BTC_MSG_NOTFOUND, HFT_BTC_MSG_TX,
-    HFT_BTC_MSG_FEEFILTER,
+    HFT_BTC_MSG_FEEFILTER, HFT_BTC_MSG_ADDR, HFT_BTC_MSG_ADDRV2,
 } hft_btc_msg;
 
 enum { /* types in inv and getdata */
@@ -87,6 +90,28 @@ HFT_NODISCARD int hft_btc_parse_version(hft_btc_version *v, const uint8_t *paylo
 /* *entries points at *n entries of 36 bytes (u32 type, 32-byte hash).
  * Errors: HFT_E_BTC_COUNT, _TRUNCATED, _TRAILING, _COMPACT_SIZE. */
 HFT_NODISCARD int hft_btc_parse_inv(const uint8_t **entries, size_t *n, const uint8_t *payload, size_t len);
+
+enum { /* networks of addresses, by their numbers in BIP155 */
+    HFT_BTC_NET_OTHER = 0, HFT_BTC_NET_IPV4, HFT_BTC_NET_IPV6, HFT_BTC_NET_TORV2, HFT_BTC_NET_TORV3, HFT_BTC_NET_I2P,
+    HFT_BTC_NET_CJDNS,
+};
+
+/* The address of a node, as one node tells another. */
+typedef struct {
+    uint64_t services;
+    const uint8_t *address;   /* view: 4 bytes of IPv4, 16 of IPv6 ... */
+    uint16_t address_len, port;
+    uint32_t time;            /* Unix seconds: last seen by somebody */
+    uint8_t network;          /* HFT_BTC_NET_*; OTHER = not to be used */
+} hft_btc_addr;
+
+typedef struct { const uint8_t *data; size_t len, pos; uint32_t n; uint8_t v2; } hft_btc_addrs;
+
+/* Checks the payload of addr (v2 = 0: IPv4 stands inside IPv6) or addrv2 (1, BIP155); call hft_btc_next_addr n times.
+ * Errors: HFT_E_BTC_COUNT (over HFT_BTC_ADDR_MAX), _TRUNCATED, _TRAILING, _COMPACT_SIZE, _TOO_LARGE (an address over
+ * HFT_BTC_ADDR_BYTES_MAX), _NET_ADDRESS (not of its network's length). */
+HFT_NODISCARD int hft_btc_parse_addrs(hft_btc_addrs *addrs, const uint8_t *payload, size_t len, int v2);
+void hft_btc_next_addr(hft_btc_addr *addr, hft_btc_addrs *addrs);
 
 /* ---- transactions ---- */
 

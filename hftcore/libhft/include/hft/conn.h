@@ -1,4 +1,4 @@
-/* One outgoing stream connection on a ring: connect, TLS if wanted, bytes in, bytes out, orderly end.
+/* One stream connection on a ring: connect or accepted, TLS if wanted, bytes in, bytes out, orderly end.
  *
  * The owner hands completions in and asks what they mean; nothing calls up. Buffers are fixed. Received bytes
  * are views, valid until the next hft_conn_consume/pump/rearm. After hft_conn_close the connection waits
@@ -75,6 +75,10 @@ void hft_conn_free(hft_conn *conn);
 
 /* Starts connecting; IDLE only. Errors: -errno of socket(), HFT_E_RING_FULL, HFT_E_STATE; the state stays IDLE. */
 HFT_NODISCARD int hft_conn_connect(hft_conn *conn, const hft_address *address);
+
+/* Takes over a socket that was accepted, and starts receiving; IDLE only, without TLS. OPEN then, as after
+ * HFT_CONN_UP. On an error (HFT_E_RING_FULL, HFT_E_STATE) the socket stays the caller's. */
+HFT_NODISCARD int hft_conn_accept(hft_conn *conn, int fd, const hft_address *address);
 
 /* Takes a completion of this slot. Returns an hft_conn_event. A failure closes: see hft_conn_settle. */
 HFT_NODISCARD int hft_conn_complete(hft_conn *conn, uint64_t tag, int32_t result);

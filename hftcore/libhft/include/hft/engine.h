@@ -8,6 +8,7 @@
 #ifndef HFT_ENGINE_H
 #define HFT_ENGINE_H
 
+#include "hft/btc.h"
 #include "hft/conn.h"
 #include "hft/hist.h"
 #include "hft/json.h"
@@ -40,6 +41,7 @@ typedef struct {
     uint64_t deposit_min_sat; /* least amount to one watched script, or of a watched owner, that is reported */
     uint64_t whale_min_sat;   /* least output from nobody known to nobody known that is reported; 0 = none */
     uint64_t request_timeout_ns, connect_timeout_ns, handshake_timeout_ns, order_timeout_ns;
+    uint64_t venue_handshake_timeout_ns;
     uint64_t ping_interval_ns, idle_timeout_ns, venue_ping_interval_ns, venue_idle_timeout_ns;
     uint64_t backoff_min_ns, backoff_max_ns;
     char user_agent[64];
@@ -126,6 +128,7 @@ typedef struct {
     int32_t venue_code;    /* the venue's own error code */
     uint32_t output;
     int32_t protocol_version;
+    hft_address address;   /* PEER: whom this is about */
     int64_t clock_offset_ns;
     uint64_t round_trip_ns, reply_ns;
     uint64_t amount_sat, quantity;
@@ -142,8 +145,11 @@ typedef struct {
 typedef struct {
     uint32_t slot;         /* as given by hft_engine_next_resolve */
     int32_t error;         /* 0, or why there are no addresses: HFT_E_CONN_RESOLVE */
+    uint8_t leave;         /* 1: no addresses; ends the peer's session if it is still the one of this serial number */
+    uint32_t serial;
     uint32_t n_addresses;
     hft_address addresses[HFT_ENGINE_ADDRESSES_MAX];
+    uint64_t groups[HFT_ENGINE_ADDRESSES_MAX]; /* the network group of each; 0 = /16 for IPv4, /32 for IPv6 */
 } hft_engine_addresses;
 
 /* ---- counters ---- */
@@ -154,7 +160,7 @@ typedef struct {
     X(orders_sent) X(orders_dry_run) X(orders_refused) X(orders_acknowledged) X(orders_filled)              \
     X(orders_canceled) X(orders_rejected) X(orders_unknown_now) X(events_dropped) X(messages_in) X(bytes_in) \
     X(bytes_out) X(checksum_errors) X(reconnects) X(peers_ready_now) X(venues_ready_now) X(sockets_now)     \
-    X(memory_now) X(loops)
+    X(memory_now) X(loops) X(inbound_refused)
 
 typedef struct {
 #define HFT_ENGINE_COUNTER(name) uint64_t name;
@@ -170,7 +176,43 @@ typedef struct {
     uint64_t merit;          /* thousandths: 1000 for a first one, 1000 / (1 + seconds late) for others */
     uint64_t served;         /* requests that it answered in time with the transaction */
     uint64_t unanswered;     /* requests that it left until the time-out */
+    uint64_t addresses;      /* of other nodes, taken */
 } hft_peer_counters;
+
+/* ---- peers ---- */
+
+typedef enum {
+    HFT_ROLE_FIXED = 0, /* one host, dialled again and again */
+    HFT_ROLE_MANAGED,   /* whom to dial is asked anew each time, by hft_engine_next_resolve, and waited for */
+    HFT_ROLE_INBOUND,   /* for peers that dial us */
+} hft_peer_role;
+typedef enum { HFT_SLOT_IDLE = 0, HFT_SLOT_CONNECTING, HFT_SLOT_READY } hft_slot_state;
+
+#define HFT_GROUP_INBOUND UINT64_MAX
+
+/* A peer, as of at most 100 ms ago. Of the last session where there is none now. */
+typedef struct {
+    hft_peer_counters counters;
+    hft_address address;
+    uint64_t ready_for_ns;    /* how long it was ready */
+    uint64_t transactions;    /* that arrived meanwhile, from whomever */
+    uint64_t ping_ns, ping_min_ns; /* last and best round trip, 0 = none */
+    uint64_t services, fee_filter, bytes_in, bytes_out; /* bytes: of all sessions */
+    int32_t version, start_height;
+    int32_t code;             /* why it ended, 0 = it did not */
+    uint32_t serial;          /* sessions begun in this slot */
+    uint32_t in_flight;       /* requests without an answer */
+    uint8_t role, state, wtxid_relay; /* hft_peer_role, hft_slot_state */
+    char user_agent[HFT_BTC_USER_AGENT_MAX + 1];
+} hft_engine_peer_info;
+
+typedef struct { /* the address of a node, as a peer told it */
+    uint64_t services;
+    uint32_t time;            /* Unix seconds: last seen by somebody */
+    uint16_t port;
+    uint8_t address_len, peer; /* 4 or 16; who told */
+    uint8_t address[16];
+} hft_engine_node;
 
 /* ---- life ---- */
 
@@ -186,6 +228,10 @@ void hft_engine_release(hft_engine *engine);
 
 /* Before open. Each returns an index. Errors: HFT_E_ARGUMENT (too many, wrong index, missing slot), HFT_E_MEMORY. */
 HFT_NODISCARD int hft_engine_add_peer(hft_engine *engine);
+/* n more peers of a role; returns the first one's index. */
+HFT_NODISCARD int hft_engine_add_slots(hft_engine *engine, hft_peer_role role, uint32_t n);
+/* Accepts peers on a socket that listens, as many as there are slots for; the engine closes it. */
+void hft_engine_listen(hft_engine *engine, int fd);
 HFT_NODISCARD int hft_engine_add_venue(hft_engine *engine, const hft_venue_config *config, hft_err *err);
 HFT_NODISCARD int hft_engine_add_rule(hft_engine *engine, const hft_rule_config *config, hft_err *err);
 
@@ -203,6 +249,7 @@ void hft_engine_kill(hft_engine *engine, int on);
 /* A copy of the counters and of one histogram (HFT_STAGE_* or HFT_LATENCY_*); not of one instant while running. */
 void hft_engine_read_stats(const hft_engine *engine, hft_engine_stats *stats);
 void hft_engine_read_latency(const hft_engine *engine, int which, hft_hist *hist);
+void hft_engine_read_peer(const hft_engine *engine, uint32_t peer, hft_engine_peer_info *info);
 /* The ring's backend once open, HFT_RING_AUTO before. */
 hft_ring_backend hft_engine_backend(const hft_engine *engine);
 
@@ -214,6 +261,9 @@ HFT_NODISCARD int hft_engine_put_watch(hft_engine *engine, const hft_watch *watc
                                        uint32_t n_labels);
 /* The control plane, once the event was read: tables before `number` are not used any more. */
 void hft_engine_release_watches(hft_engine *engine, uint32_t number);
+
+/* One consumer thread: the next address that a peer told. 1, or 0 = there is none. */
+int hft_engine_take_node(hft_engine *engine, hft_engine_node *node);
 
 /* One consumer thread. The fd (an eventfd) becomes readable when an event comes after hft_engine_expect. */
 const hft_event *hft_engine_peek_event(hft_engine *engine);

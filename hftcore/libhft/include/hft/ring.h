@@ -19,9 +19,10 @@ typedef enum {
     HFT_OP_NONE = 0, /* completions of cancellations: never shown to the caller */
     HFT_OP_CONNECT = 1, HFT_OP_RECV = 2, HFT_OP_SEND = 3,
     HFT_OP_READ = 4, /* of an eventfd */
+    HFT_OP_ACCEPT = 5, /* result: the new descriptor, the caller's */
 } hft_ring_op;
 
-#define HFT_RING_OPS 5
+#define HFT_RING_OPS 6
 
 /* slot < HFT_RING_SLOTS_MAX; generation tells a slot's uses apart. */
 static inline uint64_t hft_ring_tag(uint32_t slot, uint32_t generation, hft_ring_op op) {
@@ -78,6 +79,9 @@ HFT_NODISCARD static inline int hft_ring_send(hft_ring *ring, uint32_t slot, uin
 HFT_NODISCARD static inline int hft_ring_read(hft_ring *ring, uint32_t slot, uint32_t generation, int fd,
                                               uint64_t *count) {
     return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_READ), fd, count, sizeof *count);
+}
+HFT_NODISCARD static inline int hft_ring_accept(hft_ring *ring, uint32_t slot, uint32_t generation, int fd) {
+    return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_ACCEPT), fd, NULL, 0);
 }
 /* Asks for an early end of an operation; its completion still comes (-ECANCELED, or its result if that was faster). */
 HFT_NODISCARD static inline int hft_ring_cancel(hft_ring *ring, uint64_t tag) { return ring->ops->cancel(ring, tag); }

@@ -75,6 +75,7 @@
     X(HFT_E_BTC_ADDRESS_CHECKSUM, -16015, "address checksum wrong")                                         \
     X(HFT_E_BTC_ADDRESS_NETWORK, -16016, "address belongs to another network")                              \
     X(HFT_E_BTC_REPEATED, -16017, "transactions repeat: other ones have the same merkle root")              \
+    X(HFT_E_BTC_NET_ADDRESS, -16018, "address of a node not of its network's length")                       \
     /* watch */                                                                                             \
     X(HFT_E_WATCH_FULL, -17000, "watch table full")                                                         \
     X(HFT_E_WATCH_SCRIPT, -17001, "script empty or too long to watch")                                      \
@@ -109,6 +110,7 @@
     X(HFT_E_CONN_IDLE_TIMEOUT, -21005, "peer fell silent")                                                  \
     X(HFT_E_CONN_RESOLVE, -21006, "host name could not be resolved")                                        \
     X(HFT_E_CONN_STOPPED, -21007, "stopped by us")                                                          \
+    X(HFT_E_CONN_REPLACED, -21008, "left for another peer")                                                 \
     /* engine: why an order was refused, or how a venue failed */                                           \
     X(HFT_E_ENGINE_NOT_READY, -22000, "venue is not ready")                                                 \
     X(HFT_E_ENGINE_EVENTS_FULL, -22001, "event queue full: events are not being read")                      \
