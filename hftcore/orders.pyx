@@ -52,8 +52,6 @@ from hftcore.libhft.order cimport (
     HFT_SLOT_TIMESTAMP,
     HFT_SLOT_UINT,
     hft_order_add_slot,
-    hft_order_allows,
-    hft_order_charset,
     hft_order_fill,
     hft_order_find_slot,
     hft_order_init,
@@ -74,7 +72,7 @@ from hftcore.libhft.presign cimport (
     hft_presigned,
 )
 from hftcore.libhft.status cimport HFT_E_ORDER_CHARSET, HFT_E_ORDER_SLOT, HFT_E_ORDER_TEMPLATE, HFT_E_ORDER_VALUE
-from hftcore.libhft.text cimport hft_decimal_parse
+from hftcore.libhft.text cimport hft_charset, hft_charset_has, hft_decimal_parse
 
 cdef dict KINDS = {
     "uint": HFT_SLOT_UINT,
@@ -102,7 +100,7 @@ cdef inline bint is_decimal(unsigned int kind) noexcept:
 # ---- building ----
 
 
-cdef int put_charset(hft_order_charset *out, str name, str text) except -1:
+cdef int put_charset(hft_charset *out, str name, str text) except -1:
     """Sets the bits of the characters that `text` stands for."""
     cdef int i = 0, c, last, n = len(text)
     if not text:
@@ -249,7 +247,7 @@ cdef class OrderTemplate:
         cdef unsigned int i, c
         for i in range(self.t.n_slots):
             for c in range(128):
-                if hft_order_allows(&self.t.slots[i].allowed, <uint8_t>c):
+                if hft_charset_has(&self.t.slots[i].allowed, <uint8_t>c):
                     memset(longest[i], <int>c, HFT_ORDER_TEXT_MAX)
             values[i].u64 = <uint64_t>-1
             values[i].text = longest[i]

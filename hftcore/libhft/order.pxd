@@ -1,5 +1,7 @@
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from hftcore.libhft.text cimport hft_charset
+
 
 cdef extern from "hft/order.h" nogil:
     enum:
@@ -19,16 +21,13 @@ cdef extern from "hft/order.h" nogil:
         HFT_SLOT_SIGNATURE_HEX
         HFT_SLOT_SIGNATURE_BASE64
 
-    ctypedef struct hft_order_charset:
-        uint8_t *bits
-
     ctypedef struct hft_order_slot:
         char *name
         uint8_t kind
         uint8_t scale
         uint8_t max_len
         uint8_t of
-        hft_order_charset allowed
+        hft_charset allowed
 
     ctypedef struct hft_order_value:
         uint64_t u64
@@ -49,9 +48,8 @@ cdef extern from "hft/order.h" nogil:
         hft_order_text message
         hft_order_text signed_text
 
-    const hft_order_charset hft_order_plain
+    const hft_charset hft_order_plain
 
-    int hft_order_allows(const hft_order_charset *set, uint8_t c)
     void hft_order_init(hft_order_template *t)
     int hft_order_add_slot(hft_order_template *t, const hft_order_slot *slot)
     int hft_order_find_slot(const hft_order_template *t, const char *name, size_t name_len)

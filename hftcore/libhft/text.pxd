@@ -24,4 +24,8 @@ cdef extern from "hft/text.h" nogil:
     size_t hft_timestamp_put(hft_timestamp_cache *cache, char *out, uint64_t unix_ns, unsigned int scale)
     size_t hft_rfc3339_put(char *out, uint64_t unix_ns, unsigned int fraction_digits)
     int hft_json_escape(char *out, size_t cap, const char *text, size_t len)
+    ctypedef struct hft_charset:
+        uint8_t *bits
+
+    int hft_charset_has(const hft_charset *set, uint8_t c)
     int hft_utf8_valid(const void *data, size_t len)

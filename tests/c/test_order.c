@@ -170,7 +170,7 @@ static void test_bad_values(void) {
         text[0] = (char)c;
         set_values(1, text, 1, 1);
         int plain = strchr("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_.-", c) != NULL;
-        CHECK_EQ(hft_order_allows(&hft_order_plain, (uint8_t)c), plain);
+        CHECK_EQ(hft_charset_has(&hft_order_plain, (uint8_t)c), plain);
         int rc = hft_order_fill(&t, values, &bad_slot);
         CHECK_EQ(rc > 0, plain);
         if (!plain) CHECK_EQ(rc, HFT_E_ORDER_CHARSET);
@@ -235,7 +235,7 @@ static void test_charsets(void) {
         slot.allowed.bits[c & 15] = (uint8_t)(1 << (c >> 4));
         int usable = c >= ' ' && c != 0x7f && c != '"' && c != '\\';
         CHECK_EQ(hft_order_add_slot(&t, &slot), usable ? 0 : HFT_E_ORDER_TEMPLATE);
-        for (unsigned d = 0; d < 256; d++) CHECK_EQ(hft_order_allows(&slot.allowed, (uint8_t)d), c == d);
+        for (unsigned d = 0; d < 256; d++) CHECK_EQ(hft_charset_has(&slot.allowed, (uint8_t)d), c == d);
     }
     memset(&slot.allowed, 0, sizeof slot.allowed);
     CHECK_EQ(hft_order_add_slot(&t, &slot), HFT_E_ORDER_TEMPLATE); /* no character at all */

@@ -331,6 +331,37 @@ static void test_utf8_interrupted(void) {
     }
 }
 
+/* ---- sets of characters ---- */
+
+static int plain_has_all(const hft_charset *set, const uint8_t *text, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (text[i] > 127 || (set->bits[text[i] % 16] & 1 << text[i] / 16) == 0) return 0;
+    return 1;
+}
+
+/* Each byte at each place of each length, with a set of half of the characters. */
+static void test_charset(void) {
+    hft_charset set;
+    for (size_t i = 0; i < sizeof set.bits; i++) set.bits[i] = random_byte();
+    set.bits[5] |= 1 << 5; /* 'U' */
+    for (size_t len = 0; len <= 70; len++)
+        for (int at_end = 0; at_end < 2; at_end++) {
+            uint8_t *text = place(0, len, at_end);
+            memset(text, 'U', len);
+            CHECK_EQ(hft_charset_has_all(&set, (char *)text, len), 1);
+            for (size_t i = 0; i < len; i++) {
+                for (unsigned c = 0; c < 256; c++) {
+                    text[i] = (uint8_t)c;
+                    if (hft_charset_has_all(&set, (char *)text, len) != plain_has_all(&set, text, len)) {
+                        CHECK_EQ(c, 256);
+                        return;
+                    }
+                }
+                text[i] = 'U';
+            }
+        }
+}
+
 /* ---- masking ---- */
 
 static void test_mask(void) {
@@ -379,10 +410,14 @@ static void wrong_mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t ma
     hft_text_portable.mask(dst, src, len, mask);
     if (len > 64) dst[len - 1] ^= 1;
 }
+static int wrong_has_all(const hft_charset *set, const char *text, size_t len) {
+    return hft_text_portable.has_all(set, text, len < 64 ? len : 64);
+}
 
 static void test_self_test(void) {
-    hft_text_kernels k[6] = {[0] = hft_text_portable, hft_text_portable, hft_text_portable,
-                             hft_text_portable,       hft_text_portable, hft_text_portable};
+    enum { WRONG = 7 };
+    hft_text_kernels k[WRONG];
+    for (size_t i = 0; i < WRONG; i++) k[i] = hft_text_portable;
     CHECK_EQ(hft_text_select(&k[0]), HFT_OK);
     k[0].hex_encode = wrong_hex_encode;
     k[1].hex_decode = wrong_hex_decode;
@@ -390,8 +425,9 @@ static void test_self_test(void) {
     k[3].base64_decode = wrong_base64_decode;
     k[4].utf8_valid = wrong_utf8_valid;
     k[5].mask = wrong_mask;
+    k[6].has_all = wrong_has_all;
     CHECK_EQ(hft_text_select(&hft_text_portable), HFT_OK);
-    for (size_t i = 0; i < 6; i++) CHECK_EQ(hft_text_select(&k[i]), HFT_E_SELF_TEST);
+    for (size_t i = 0; i < WRONG; i++) CHECK_EQ(hft_text_select(&k[i]), HFT_E_SELF_TEST);
 }
 
 static void test_kernels(const hft_text_kernels *kernels) {
@@ -404,6 +440,7 @@ static void test_kernels(const hft_text_kernels *kernels) {
     test_utf8_sequences();
     test_utf8_texts();
     test_utf8_interrupted();
+    test_charset();
     test_mask();
 }
 

@@ -2,14 +2,12 @@
 
 #include <string.h>
 
-#include "hft/text.h"
-
 #define LITERAL 0xff /* hft_order_part.slot of a literal */
 #define HEX_LEN 64
 #define BASE64_LEN 44
 #define TIMESTAMP_SCALE_MAX 9 /* whole seconds */
 
-const hft_order_charset hft_order_plain = {{
+const hft_charset hft_order_plain = {{
     0xa8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf8, 0xf0, 0x50, 0x50, 0x54, 0x54, 0x70,
 }};
 
@@ -35,10 +33,10 @@ int hft_order_find_slot(const hft_order_template *t, const char *name, size_t na
 }
 
 /* 1 if the set is not empty and no character of it could end a JSON string or needs an escape there. */
-static int charset_valid(const hft_order_charset *set) {
+static int charset_valid(const hft_charset *set) {
     int any = 0;
     for (unsigned c = 0; c < 128; c++) {
-        if (!hft_order_allows(set, (uint8_t)c)) continue;
+        if (!hft_charset_has(set, (uint8_t)c)) continue;
         if (c < ' ' || c == 0x7f || c == '"' || c == '\\') return 0;
         any = 1;
     }
@@ -164,14 +162,24 @@ static size_t format_number(char *out, const hft_order_slot *slot, uint64_t valu
     }
 }
 
+/* Exactly len bytes, in overlapping pieces of fixed size. */
+static inline void copy_exactly(char *out, const char *from, size_t len) {
+    if (len >= 16) {
+        for (size_t i = 0; i + 16 < len; i += 16) memcpy(out + i, from + i, 16);
+        memcpy(out + len - 16, from + len - 16, 16);
+    } else if (len >= 8) {
+        memcpy(out, from, 8);
+        memcpy(out + len - 8, from + len - 8, 8);
+    } else {
+        for (size_t i = 0; i < len; i++) out[i] = from[i];
+    }
+}
+
 static int format_text(hft_order_formatted *out, const hft_order_slot *slot, const hft_order_value *value) {
     if (value->text_len == 0) return HFT_E_ORDER_SLOT;
     if (value->text_len > slot->max_len) return HFT_E_ORDER_VALUE;
-    int allowed = 1;
-    for (size_t i = 0; i < value->text_len; i++) {
-        out->text[i] = value->text[i];
-        allowed &= hft_order_allows(&slot->allowed, (uint8_t)value->text[i]);
-    }
+    copy_exactly(out->text, value->text, value->text_len);
+    int allowed = hft_charset_has_all(&slot->allowed, value->text, value->text_len);
     return allowed ? (int)value->text_len : HFT_E_ORDER_CHARSET;
 }
 
@@ -202,19 +210,6 @@ static int format_slots(hft_order_template *t, difference *since, const hft_orde
 }
 
 /* ---- writing them into the images ---- */
-
-/* Exactly len bytes, in overlapping pieces of fixed size; from is readable for 16. */
-static inline void copy_exactly(char *out, const char *from, size_t len) {
-    if (len >= 16) {
-        for (size_t i = 0; i + 16 < len; i += 16) memcpy(out + i, from + i, 16);
-        memcpy(out + len - 16, from + len - 16, 16);
-    } else if (len >= 8) {
-        memcpy(out, from, 8);
-        memcpy(out + len - 8, from + len - 8, 8);
-    } else {
-        for (size_t i = 0; i < len; i++) out[i] = from[i];
-    }
-}
 
 static void patch(hft_order_text *text, const hft_order_formatted *formatted, uint32_t changed) {
     for (uint32_t i = 0; i < text->n_fields; i++) {

@@ -13,6 +13,7 @@ typedef struct {
     size_t (*base64_encode)(char *out, const void *data, size_t len);
     int (*base64_decode)(uint8_t *out, const char *text, size_t len);
     int (*utf8_valid)(const void *data, size_t len);
+    int (*has_all)(const hft_charset *set, const char *text, size_t len);
     /* dst = src XOR mask, whose lowest byte meets the first of src; dst may be src, but not overlap it otherwise. */
     void (*mask)(uint8_t *dst, const uint8_t *src, size_t len, uint32_t mask);
 } hft_text_kernels;
@@ -20,6 +21,7 @@ typedef struct {
 extern const hft_text_kernels hft_text_portable;
 #if defined(__x86_64__)
 extern const hft_text_kernels hft_text_avx2, hft_text_avx512; /* the latter with VBMI */
+int hft_text_has_all_avx2(const hft_charset *set, const char *text, size_t len);
 void hft_text_mask_avx2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t mask);
 #endif
 

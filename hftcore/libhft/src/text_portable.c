@@ -135,6 +135,14 @@ static int utf8_valid(const void *data, size_t len) {
     return 1;
 }
 
+/* ---- sets of characters ---- */
+
+static int has_all(const hft_charset *set, const char *text, size_t len) {
+    int all = 1;
+    for (size_t i = 0; i < len; i++) all &= hft_charset_has(set, (uint8_t)text[i]);
+    return all;
+}
+
 /* ---- masking ---- */
 
 typedef uint8_t vec __attribute__((vector_size(16)));
@@ -164,5 +172,5 @@ static void mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
 }
 
 const hft_text_kernels hft_text_portable = {
-    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, mask,
+    hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, has_all, mask,
 };

@@ -12,6 +12,7 @@
 
 #include "hft/hmac.h"
 #include "hft/status.h"
+#include "hft/text.h"
 
 #define HFT_ORDER_SLOTS_MAX 16
 #define HFT_ORDER_PARTS_MAX 40
@@ -34,16 +35,13 @@ typedef enum {
     HFT_SLOT_SIGNATURE_BASE64 = 7, /* message only: 44 characters */
 } hft_order_slot_kind;
 
-/* A set of ASCII characters: bit c >> 4 of byte c & 15 stands for c. */
-typedef struct { uint8_t bits[16]; } hft_order_charset;
-
 typedef struct {
     char name[HFT_ORDER_NAME_MAX + 1];
     uint8_t kind;              /* hft_order_slot_kind */
     uint8_t scale;             /* DECIMAL*: digits behind the point; TIMESTAMP, RFC3339: power of ten */
     uint8_t max_len;           /* TEXT: longest value */
     uint8_t of;                /* an echo: index of the slot whose value it takes; of a slot with its own, itself */
-    hft_order_charset allowed; /* TEXT */
+    hft_charset allowed;       /* TEXT */
 } hft_order_slot;
 
 typedef struct {
@@ -82,10 +80,7 @@ typedef struct {
 } hft_order_template;
 
 /* A-Z a-z 0-9 _ . -: what needs no escape in JSON or in a query string. */
-extern const hft_order_charset hft_order_plain;
-static inline int hft_order_allows(const hft_order_charset *set, uint8_t c) {
-    return set->bits[c & 15] >> (c >> 4) & 1; /* beyond ASCII the shift leaves nothing */
-}
+extern const hft_charset hft_order_plain;
 
 /* Building, in this order: init, add slots, put parts, seal. Errors: HFT_E_ORDER_TEMPLATE, HFT_E_ORDER_SLOT. */
 void hft_order_init(hft_order_template *t);

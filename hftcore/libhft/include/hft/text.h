@@ -57,6 +57,14 @@ size_t hft_rfc3339_put(char *out, uint64_t unix_ns, unsigned fraction_digits);
  * overlap the text; returns how many. Errors: HFT_E_TEXT_UTF8, HFT_E_CAPACITY (cap, or 2 GiB). */
 HFT_NODISCARD int hft_json_escape(char *out, size_t cap, const char *text, size_t len);
 
+/* A set of ASCII characters: bit c >> 4 of byte c & 15 stands for c. */
+typedef struct { uint8_t bits[16]; } hft_charset;
+static inline int hft_charset_has(const hft_charset *set, uint8_t c) {
+    return set->bits[c & 15] >> (c >> 4) & 1; /* beyond ASCII the shift leaves nothing */
+}
+/* 1 if every byte of the text is in the set. */
+int hft_charset_has_all(const hft_charset *set, const char *text, size_t len);
+
 /* 1 if data is valid UTF-8 (RFC 3629: no surrogates, no overlong forms), else 0. */
 int hft_utf8_valid(const void *data, size_t len);
 
