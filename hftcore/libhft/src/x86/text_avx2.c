@@ -174,7 +174,7 @@ static int utf8_valid(const void *data, size_t len) {
 
 /* ---- sets of characters ---- */
 
-/* Which of 16 characters are outside of the set: a row of the set for the low half of each, a bit of it for the high. */
+/* Which of 16 characters are outside of the set: their low halves choose a row of it, their high halves a bit. */
 static inline __m128i outside(__m128i set, __m128i text) {
     const __m128i bits = _mm_setr_epi8(1, 2, 4, 8, 16, 32, 64, (char)128, 0, 0, 0, 0, 0, 0, 0, 0);
     const __m128i half = _mm_set1_epi8(0x0f);

@@ -194,7 +194,8 @@ static int utf8_valid(const void *data, size_t len) {
     }
 }
 
-/* Sets are AVX2's, which knows the short texts of orders. Masking too: a message that has just been filled in is read sooner in halves of this vector's length. */
+/* Sets of characters are AVX2's, made for short texts; so is masking: a message that has just been filled in is read
+ * sooner in halves of this vector's length. */
 const hft_text_kernels hft_text_avx512 = {
     hex_encode, hex_decode, base64_encode, base64_decode, utf8_valid, hft_text_has_all_avx2, hft_text_mask_avx2,
 };
