@@ -414,8 +414,8 @@ cdef class WatchTable:
         """Reads the file of an open()ed table into memory of this process, and checks all of it.
 
         Lookups then wait for no disk, nobody who cuts the file off can hurt, and huge pages are used. An Engine does
-        this when it takes a table; it takes about a second for ten million scripts. A table that was built in memory is
-        as it should be. Raises ConfigError (HFT_E_WATCH_DAMAGED), OSError.
+        this when it takes a table; it takes a second or two for ten million scripts. A table that was built in memory
+        is as it should be. Raises ConfigError (HFT_E_WATCH_DAMAGED), OSError.
         """
         cdef void *memory
         cdef size_t size = self._mapped, done = 0

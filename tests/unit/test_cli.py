@@ -452,8 +452,8 @@ def test_addresses_are_built_and_checked(run: Run, tmp_path: Path) -> None:
         ("bc1qrp33g0q5c5txsp9arysrx4k6zdkfs4nce4xj0gdcccefvpysxf3qccfmv3", "P2WSH", ["mainnet"]),
         (TAPROOT, "P2TR", ["mainnet"]),
         ("bc1sw50qgdz25j", "witness version 16, 2 bytes", ["mainnet"]),
-        (TESTNET, "P2WPKH", ["testnet4", "signet"]),
-        ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "P2PKH", ["testnet4", "signet", "regtest"]),
+        (TESTNET, "P2WPKH", ["testnet4", "signet", "testnet3"]),
+        ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "P2PKH", ["testnet4", "signet", "testnet3", "regtest"]),
         ("bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080", "P2WPKH", ["regtest"]),
     ],
 )
