@@ -151,7 +151,7 @@ def release_objects() -> dict[Path, Path]:
         return dict(zip(sources, objects("release", RELEASE, everything), strict=True))
 
 
-def run(program: Path, *arguments: str, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def run(program: Path, *arguments: str, timeout_s: float | None = 60) -> subprocess.CompletedProcess[str]:
     """Runs a sanitised program without standard input; its output is captured as text."""
     return subprocess.run(
         [str(program), *arguments],

@@ -1,9 +1,11 @@
-"""`./dev fuzz`: each target for a time, or a number of mutations, from where the last run ended. What reaches new code is kept in build/fuzz."""
+"""`./dev fuzz`: each target for a time, or a number of mutations, from where the last run ended.
+
+What reaches new code is kept in build/fuzz.
+"""
 
 from __future__ import annotations
 
 import argparse
-import math
 import sys
 
 import buildconf
@@ -30,7 +32,7 @@ def main() -> int:
         inputs = [*seeds.write(targets[name], kept), "--save", str(kept), "--crash", str(crash)]
         program = native.build_fuzzer(targets[name])
         limits = ["--iterations", str(options.runs)] if options.runs else ["--seconds", str(options.seconds)]
-        timeout_s = math.inf if options.runs else options.seconds + 600
+        timeout_s = None if options.runs else options.seconds + 600
         result = native.run(program, *inputs, *limits, "--seed", str(options.seed), timeout_s=timeout_s)
         print(result.stdout.strip() if result.returncode == 0 else f"FAILED\n{result.stderr}")
         if result.returncode != 0:
