@@ -42,6 +42,8 @@ __all__ = ["Frame", "FrameParser", "Opcode", "accept_key", "apply_mask", "build_
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 MESSAGE_LIMIT = 1 << 30
+cdef enum:
+    MASKS_DRAWN = 4096
 
 
 class Opcode(IntEnum):
@@ -161,13 +163,37 @@ cdef class FrameParser:
             PyBuffer_Release(&view)
 
 
+# Random bytes for the coming masks: asking the system for each takes ten times as long as all the rest of a frame.
+cdef bytes masks = b""
+cdef Py_ssize_t masks_used = 0
+
+
+def _drop_masks():
+    """A forked child draws masks of its own."""
+    global masks
+    masks = b""
+
+
+cdef int draw_mask(uint8_t key[4]) except -1:
+    global masks, masks_used
+    if masks_used + 4 > PyBytes_GET_SIZE(masks):
+        masks = os.urandom(MASKS_DRAWN)
+        masks_used = 0
+    memcpy(key, PyBytes_AS_STRING(masks) + masks_used, 4)
+    masks_used += 4
+    return 0
+
+
 cdef bytes encode(unsigned int op, const void *payload, size_t size, mask):
     cdef uint8_t key[4]
     cdef const uint8_t *used = NULL
-    if mask is not None:
-        if isinstance(mask, str) and mask != "random":
+    if isinstance(mask, str):
+        if mask != "random":
             raise LocalProtocolError(f"mask {mask!r}: None, 'random' or 4 bytes")
-        chosen = os.urandom(4) if isinstance(mask, str) else bytes(memoryview(mask))
+        draw_mask(key)
+        used = key
+    elif mask is not None:
+        chosen = bytes(memoryview(mask))
         if len(chosen) != 4:
             raise LocalProtocolError(f"mask of {len(chosen)} bytes: must be 4")
         key[0], key[1], key[2], key[3] = chosen
@@ -238,4 +264,5 @@ def accept_key(key):
     return b64encode(sha1(text + GUID, usedforsecurity=False).digest()).decode()
 
 
+os.register_at_fork(after_in_child=_drop_masks)
 init_core()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import struct
+import subprocess
 import sys
 
 import pytest
 
+import buildconf
 from hftcore.errors import ConfigError, LocalProtocolError, ProtocolError, RemoteProtocolError
 from hftcore.ws import Frame, FrameParser, Opcode, accept_key, build_frame
 
@@ -44,9 +46,30 @@ def test_any_buffer_is_data(kind: type) -> None:
     assert FrameParser().feed(kind(b"\x81\x03abc")) == [Frame(Opcode.TEXT, b"abc")]
 
 
+FORK = """
+import os
+from hftcore.ws import Opcode, build_frame
+
+def mask():
+    return build_frame(Opcode.TEXT, "x", mask="random")[2:6]
+
+mask()
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.write(writing, mask())
+    os._exit(0)
+os.wait()
+assert os.read(reading, 4) != mask()
+"""
+
+
+def test_a_forked_child_masks_otherwise() -> None:
+    subprocess.run([sys.executable, "-c", FORK], cwd=buildconf.ROOT, check=True, timeout=60)
+
+
 def test_random_masks_differ() -> None:
-    frames = {build_frame(Opcode.TEXT, "x", mask="random")[2:6] for _ in range(20)}
-    assert len(frames) == 20
+    masks = {build_frame(Opcode.TEXT, "x", mask="random")[2:6] for _ in range(5000)}
+    assert len(masks) > 4990  # of 2**32
 
 
 def test_input_of_a_server_is_not_changed_by_unmasking() -> None:
