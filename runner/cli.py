@@ -17,6 +17,7 @@ from rich.table import Table
 
 from hftcore.errors import ConfigError, HftError
 from runner import config as configuration
+from runner.peers import parse_endpoint
 
 app = typer.Typer(
     name="hft",
@@ -56,6 +57,7 @@ class NetworkName(enum.StrEnum):
     mainnet = "mainnet"
     testnet4 = "testnet4"
     signet = "signet"
+    testnet3 = "testnet3"
     regtest = "regtest"
 
 
@@ -75,7 +77,7 @@ def _btc(text: str) -> int:
 
 def _peer(text: str) -> tuple[str, int | None]:
     try:
-        return configuration.parse_peer(text)
+        return parse_endpoint(text)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 
@@ -161,7 +163,24 @@ def watch(
     network: Annotated[NetworkName, typer.Option(help="Which Bitcoin network.")] = NetworkName.mainnet,
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="HOST:PORT", help="A node to connect to; may be repeated. Default: found by DNS seeds."),
+        typer.Option(metavar="HOST:PORT", help="A node to connect to; may be repeated. Default: they are found."),
+    ] = None,
+    target: Annotated[
+        int | None,
+        typer.Option(min=1, max=125, help="How many peers in all. Default: 16; with --peer, no others."),
+    ] = None,
+    seeds: Annotated[bool, typer.Option(help="Ask the network's DNS seeds when too few nodes are known.")] = True,
+    nodes: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Addresses to begin with, one ADDRESS:PORT a line.")
+    ] = None,
+    peer_store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Where known nodes are kept. Default: see hft peers --help.")
+    ] = None,
+    asn_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="PREFIX ASN a line: one peer for each autonomous system.")
+    ] = None,
+    listen: Annotated[
+        str | None, typer.Option(metavar="ADDRESS:PORT", help="Accept peers here, too. Default: nowhere.")
     ] = None,
     min_btc: Annotated[str, typer.Option(metavar="BTC", help="Least amount in one output.")] = "1",
     addresses: Annotated[
@@ -182,14 +201,25 @@ def watch(
 
       hft watch --peer 127.0.0.1:8333 --addresses wallets.csv
 
+      hft watch --target 100 --asn-file table.txt
+
       hft watch --network signet --min-btc 0.1 --json | jq .txid
     """
+    from runner.peers import PeerPlan
     from runner.whale import watch as run
 
-    peers = [_peer(text) for text in peer or ()]
-    run(
+    plan = PeerPlan(
         network=network.value,
-        peers=peers,
+        peers=[_peer(text) for text in peer or ()],
+        target=target,
+        seeds=seeds,
+        nodes=nodes,
+        store=peer_store,
+        asn_file=asn_file,
+        listen=listen,
+    )
+    run(
+        plan=plan,
         min_sat=_btc(min_btc),
         addresses=addresses,
         json=json,
@@ -240,6 +270,32 @@ def trade(
         reason = "the file says dry_run = true" if plan.config.dry_run else "--live is not given"
         console.print(f"[bold black on yellow] DRY RUN [/] no order will be sent: {reason}")
     run(plan, live=live, seconds=seconds, out=console)
+
+
+@_command
+def peers(
+    *,
+    network: Annotated[NetworkName, typer.Option(help="Which Bitcoin network.")] = NetworkName.mainnet,
+    peer_store: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Instead of the default file in the state directory.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="One JSON object a line, untried addresses included.")] = False,
+) -> None:
+    """The Bitcoin nodes that were met before: how often each was first, its round trip, failures in a row.
+
+    They are kept in $XDG_STATE_HOME/hftcore/peers-NETWORK.json (~/.local/state by default), by [bold]hft watch[/] and
+    [bold]hft trade[/], and dialled again by them. Remove the file to begin anew.
+
+    Examples:
+
+      hft peers
+
+      hft peers --network signet --json | jq -c [.host,.wins]
+    """
+    from runner.peers import default_store, print_store
+
+    path = peer_store or default_store(network.value)
+    print_store(Console(highlight=False), network.value, path, json=json)
 
 
 @_command

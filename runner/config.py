@@ -12,7 +12,7 @@ import ipaddress
 import re
 import tomllib
 import types
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -25,8 +25,9 @@ from hftcore.address_lists import load_table
 from hftcore.errors import ConfigError
 from hftcore.settings import RiskLimits, Rule
 from hftcore.watch import WatchTable
+from runner.peers import PeerPlan, parse_endpoint
 
-Network = Literal["mainnet", "testnet4", "signet", "regtest"]
+Network = Literal["mainnet", "testnet4", "signet", "testnet3", "regtest"]
 
 _MAX_BTC = 21_000_000
 _SECRET_KEY = re.compile(r"api_?key|secret|passw|passphrase|private_?key|token|credential")
@@ -73,8 +74,18 @@ class _Section(BaseModel):
 class BitcoinSection(_Section):
     """``[bitcoin]``: where transactions come from, and which wallets are watched."""
 
-    network: Network = Field(default="mainnet", description='"mainnet", "testnet4", "signet" or "regtest"')
-    peers: list[str] = Field(default=[], description='a list of "HOST:PORT"; empty = found through DNS seeds')
+    network: Network = Field(default="mainnet", description='"mainnet", "testnet4", "signet", "testnet3" or "regtest"')
+    signet_challenge: str | None = Field(default=None, description="hex of the challenge of a signet of your own")
+    peers: list[str] = Field(default=[], description='a list of "HOST:PORT" kept in any case; empty = all are found')
+    target_peers: StrictInt | None = Field(
+        default=None, ge=1, le=125, description="peers in all, 1 to 125; absent = 16, or only those of peers"
+    )
+    seeds: StrictBool = Field(default=True, description="true: DNS seeds are asked when too few nodes are known")
+    nodes_file: str | None = Field(default=None, description='path of a list of "ADDRESS:PORT" to begin with')
+    peer_store: str | None = Field(default=None, description="path of the file in which known nodes are kept")
+    asn_file: str | None = Field(default=None, description='path of a table of "PREFIX ASN" lines')
+    listen: str | None = Field(default=None, description='"ADDRESS:PORT" to accept peers at; absent = nowhere')
+    max_inbound: StrictInt = Field(default=16, ge=1, le=125, description="peers accepted at once, 1 to 125")
     addresses: str = Field(
         description="path of a table of hft addresses build, or of a list such as a CSV: address,exchange"
     )
@@ -195,7 +206,7 @@ class Plan:
 
     config: Config
     watch: WatchTable
-    peers: tuple[tuple[str, int | None], ...]
+    peers: PeerPlan
     venues: tuple[VenuePlan, ...]
     rules: tuple[Rule, ...]
     risk: RiskLimits
@@ -306,14 +317,6 @@ def _nearest(key: str, section: type[_Section]) -> str:
 # ---- checks that need more than one key ----
 
 
-def parse_peer(text: str) -> tuple[str, int | None]:
-    """Host and port from ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``. Raises ValueError with the remedy."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
-    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
-        raise ValueError(f"{text!r}: write a peer as HOST:PORT, IPv6 as [ADDRESS]:PORT")
-    return match[1] or match[2], int(match[3]) if match[3] else None
-
-
 def load_watch(path: Path, network: str, *, lock: bool = False) -> WatchTable:
     """The watch table of an addresses file: a table or a list; lock: with mlock. Raises ConfigError."""
     try:
@@ -342,12 +345,7 @@ def _plan(path: Path, config: Config) -> Plan:
         watch = load_watch(addresses, config.bitcoin.network, lock=config.bitcoin.lock_addresses)
     except ConfigError as error:
         raise _report(path, [f"bitcoin.addresses: {error}"]) from None
-    peers = []
-    for i, text in enumerate(config.bitcoin.peers):
-        try:
-            peers.append(parse_peer(text))
-        except ValueError as error:
-            faults.append(f"bitcoin.peers[{i}]: {error}")
+    peers = _peers(config.bitcoin, here, faults)
     venue_plans = []
     for i, section in enumerate(config.venue):
         try:
@@ -367,7 +365,51 @@ def _plan(path: Path, config: Config) -> Plan:
         raise _report(path, faults)
     risk = RiskLimits(**config.risk.model_dump())
     journal = here(config.journal.path) if config.journal else None
-    return Plan(config, watch, tuple(peers), tuple(venue_plans), tuple(rules), risk, journal, addresses)
+    return Plan(config, watch, peers, tuple(venue_plans), tuple(rules), risk, journal, addresses)
+
+
+def _peers(section: BitcoinSection, here: Callable[[str], Path], faults: list[str]) -> PeerPlan:
+    """What ``[bitcoin]`` says of peers; whatever is wrong goes to `faults`."""
+    peers = []
+    for i, text in enumerate(section.peers):
+        try:
+            peers.append(parse_endpoint(text))
+        except ValueError as error:
+            faults.append(f"bitcoin.peers[{i}]: {error}")
+    challenge = None
+    if section.signet_challenge is not None:
+        try:
+            challenge = bytes.fromhex(section.signet_challenge)
+        except ValueError:
+            faults.append("bitcoin.signet_challenge: not hex; write the script as in bitcoin.conf's signetchallenge")
+    if section.listen is not None:
+        try:
+            parse_endpoint(section.listen)
+        except ValueError as error:
+            faults.append(f"bitcoin.listen: {error}")
+    files = {}
+    for key in ("nodes_file", "asn_file", "peer_store"):
+        name = getattr(section, key)
+        files[key] = here(name) if name else None
+        if name and key != "peer_store" and not here(name).is_file():
+            faults.append(f"bitcoin.{key}: {here(name)}: no such file")
+    plan = PeerPlan(
+        network=section.network,
+        peers=peers,
+        target=section.target_peers,
+        seeds=section.seeds,
+        store=files["peer_store"],
+        nodes=files["nodes_file"],
+        asn_file=files["asn_file"],
+        listen=section.listen,
+        max_inbound=section.max_inbound,
+        signet_challenge=challenge,
+    )
+    try:
+        plan.facts()
+    except ConfigError as error:
+        faults.append(f"bitcoin.signet_challenge: {error}")
+    return plan
 
 
 def _check_worth(config: Config, section: VenueSection, url: str) -> None:

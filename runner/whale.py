@@ -16,7 +16,7 @@ from hftcore.venues import Credentials
 from runner.config import Plan, format_btc, load_watch
 from runner.dashboard import counters, print_latency
 from runner.journal import Journal, describe, to_json
-from runner.peers import find_peers
+from runner.peers import PeerPlan, print_peers
 from runner.reload import Reload
 from runner.signals import Interrupt
 
@@ -61,15 +61,28 @@ def _say(console: Console, text: str) -> None:
     console.print(text, style="yellow", soft_wrap=True, markup=False)
 
 
-def is_news(event: Event) -> bool:
-    """Whether a line on the screen is due: not for each of the many attempts to connect."""
-    return not (isinstance(event, PeerEvent | VenueEvent) and event.state == "connecting")
+class News:
+    """Whether a line on the screen is due: not for each of the many attempts to connect.
+
+    managed: peers are found, so that one that does not answer is no news either.
+    """
+
+    def __init__(self, *, managed: bool) -> None:
+        self._managed = managed
+        self._ready: set[int] = set()
+
+    def __call__(self, event: Event) -> bool:
+        """To be asked once for each event, in their order."""
+        if not isinstance(event, PeerEvent):
+            return not (isinstance(event, VenueEvent) and event.state == "connecting")
+        was_ready = event.peer in self._ready
+        (self._ready.add if event.state == "ready" else self._ready.discard)(event.peer)
+        return event.state == "ready" or (event.state == "lost" and (was_ready or not self._managed))
 
 
 def watch(
     *,
-    network: str,
-    peers: list[tuple[str, int | None]],
+    plan: PeerPlan,
     min_sat: int,
     addresses: Path | None,
     json: bool,
@@ -80,17 +93,12 @@ def watch(
     """Prints every signal of at least min_sat; the state of the connections goes to `log`."""
 
     def load() -> WatchTable:
-        return load_watch(addresses, network) if addresses is not None else WatchTable(1)
+        return load_watch(addresses, plan.network) if addresses is not None else WatchTable(1)
 
     table = load()
-    if not peers:
-        with log.status(f"looking for {network} nodes"):
-            peers = [*find_peers(network)]
-    count = f"{len(peers)} peer{'s' if len(peers) > 1 else ''}"
-    log.print(f"{network}: connecting to {count}; whales from {format_btc(min_sat)} BTC; Ctrl-C to stop")
-    engine = Engine(network=network, watch=table, whale_min_sat=min_sat, deposit_min_sat=min_sat)
-    for host, port in peers:
-        engine.add_peer(host, port)
+    engine = Engine(network=plan.facts(), watch=table, whale_min_sat=min_sat, deposit_min_sat=min_sat)
+    is_news = News(managed=plan.apply(engine) is not None)
+    log.print(f"{plan.network}: connecting to {plan}; whales from {format_btc(min_sat)} BTC; Ctrl-C to stop")
 
     def take(event: Event) -> None:
         if isinstance(event, Signal):
@@ -100,13 +108,14 @@ def watch(
 
     pump(engine, take, reload=Reload(engine, load, lambda text: _say(log, text)), seconds=seconds)
     log.print(counters(engine.stats()), soft_wrap=True)
+    print_peers(log, engine.peers())
 
 
 def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> None:
     """Runs a checked configuration. live: orders are sent; else all happens but that."""
     config = plan.config
     engine = Engine(
-        network=config.bitcoin.network,
+        network=plan.peers.facts(),
         watch=plan.watch,
         mode=config.engine.mode,
         cpu=config.engine.cpu,
@@ -116,12 +125,7 @@ def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> Non
         whale_min_sat=config.bitcoin.whale_sat or 0,
         risk=plan.risk,
     )
-    peers = list(plan.peers)
-    if not peers:
-        with out.status(f"looking for {config.bitcoin.network} nodes"):
-            peers = [*find_peers(config.bitcoin.network)]
-    for host, port in peers:
-        engine.add_peer(host, port)
+    is_news = News(managed=plan.peers.apply(engine) is not None)
     for venue in plan.venues:
         engine.add_venue(venue.venue, _credentials(venue.venue.name, live, out), url=venue.url, ca_file=venue.ca_file)
     for rule in plan.rules:
@@ -137,6 +141,7 @@ def trade(plan: Plan, *, live: bool, seconds: float | None, out: Console) -> Non
         pump(engine, take, reload=Reload(engine, plan.load_watch, lambda text: _say(out, text)), seconds=seconds)
     out.print(counters(engine.stats()), soft_wrap=True)
     print_latency(out, engine.latency())
+    print_peers(out, engine.peers())
 
 
 def _credentials(venue: str, live: bool, out: Console) -> Credentials | None:

@@ -153,11 +153,20 @@ VERSION = (
     struct.pack("<iQq", 70016, 9, 1_700_000_000) + ADDRESS * 2 + b"\x01" * 8 + b"\x10/Satoshi:27.0.0/" + b"\0\0\0\0\x01"
 )
 INV = compact(2) + struct.pack("<I", 5) + b"\x0a" * 32 + struct.pack("<I", 2) + b"\x0b" * 32
+ADDRS = [  # addr: IPv4 and IPv6; addrv2 (BIP155): one of each network, and one of none
+    compact(2) + b"\0\xf1\x53\x65" + ADDRESS + b"\0\xf1\x53\x65" + ADDRESS[:8] + b"\x20\x01\x0d\xb8" + b"\x01" * 14,
+    compact(7)
+    + b"".join(
+        b"\0\xf1\x53\x65\xfd\x09\x04" + bytes([network, length]) + b"\x20" * length + b"\x20\x8d"
+        for network, length in ((1, 4), (2, 16), (3, 10), (4, 32), (5, 32), (6, 16), (77, 5))
+    ),
+]
 MESSAGES = [
     message(b"version", VERSION) + message(b"wtxidrelay", b"") + message(b"verack", b""),
     message(b"ping", b"\x01" * 8) + message(b"inv", INV),
     message(b"tx", TX[0]),
     message(b"tx", TX[1]) + message(b"pong", b"\x01" * 8),
+    message(b"addr", ADDRS[0]) + message(b"addrv2", ADDRS[1]) + message(b"getaddr", b""),
     message(b"notfound", INV) + message(b"feefilter", b"\0" * 8) + message(b"sendcmpct", b"\0" * 9),
 ]
 
@@ -196,6 +205,7 @@ SEEDS = {
     "text": TEXT,
     "order": ORDER,
     "btc_tx": TX,
+    "btc_addr": ADDRS,
     "btc_owner": OWNERS,
     "address": ADDRESSES,
     "watch": [watch_table()],

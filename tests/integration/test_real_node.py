@@ -5,11 +5,13 @@ It comes from npm into build/, which needs the network once; without npm, networ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import socket
 import subprocess
+import threading
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Any, Literal
 import pytest
 
 import buildconf
-from hftcore import Engine, WatchTable
+from hftcore import Engine, EngineLimits, WatchTable
 from hftcore.events import DepositEvent, PeerEvent
 from tests.integration import rig
 
@@ -53,8 +55,9 @@ def install() -> None:
 class Node:
     """The process and its control port."""
 
-    def __init__(self, program: Path) -> None:
-        self.port, self.control = free_port(), free_port()
+    def __init__(self, program: Path, port: int = 0) -> None:
+        self.program = program
+        self.port, self.control = port or free_port(), free_port()
         environment = {"PORT": str(self.port), "CONTROL": str(self.control), "NODE_PATH": str(FOLDER / "node_modules")}
         self.process = subprocess.Popen(
             ["node", str(program)], env=os.environ | environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -75,8 +78,9 @@ class Node:
             return value
 
     def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
+        if self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -138,3 +142,90 @@ def test_real_transactions(node: Node) -> None:
             assert read(engine, len(sent)) == sent
             stats = engine.stats()
             assert (stats.deposits, stats.malformed, stats.checksum_errors, stats.reconnects) == (len(sent), 0, 0, 0)
+
+
+class Line:
+    """A port that leads to the node, and can be cut; it cuts itself when a request is to pass that `cut_at` holds."""
+
+    def __init__(self, to: int, cut_at: set[bytes]) -> None:
+        self.to = to
+        self.cut_at = cut_at
+        self.sock = socket.create_server(("127.0.0.1", 0))
+        self.port: int = self.sock.getsockname()[1]
+        self.open: list[socket.socket] = []
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                near, _ = self.sock.accept()
+                try:
+                    far = socket.create_connection(("127.0.0.1", self.to))
+                except OSError:
+                    near.close()
+                    continue
+                self.open += [near, far]
+                for pair in ((near, far), (far, near)):
+                    threading.Thread(target=self._pass_on, args=pair, daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                for command in [command for command in self.cut_at if command in data]:
+                    self.cut_at.discard(command)
+                    self.drop()
+                sink.sendall(data)
+        for sock in (source, sink):
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_RDWR)
+
+    def drop(self) -> None:
+        for sock in self.open:
+            with contextlib.suppress(OSError):
+                rig.reset(sock)
+        self.open.clear()
+
+    def close(self) -> None:
+        self.drop()
+        self.sock.shutdown(socket.SHUT_RDWR)
+        self.sock.close()
+
+
+def send(node: Node, name: str, amount: int) -> Seen:
+    answer = node.ask(f"send?spk={KINDS[name].hex()}&sats={amount}")
+    return {answer["txid"]: (answer["wtxid"], amount, name, 0)}
+
+
+def test_nothing_is_lost_that_is_still_announced(node: Node) -> None:
+    """Over a mined block, a connection that is cut in the middle of a request, and a restart of the node."""
+    cut_at: set[bytes] = set()
+    lines = [Line(node.port, cut_at), Line(node.port, cut_at)]
+    watch = WatchTable(64)
+    for name, script in KINDS.items():
+        watch.add(script, name)
+    limits = EngineLimits(backoff_min_ms=10, backoff_max_ms=100)
+    engine = Engine(network="regtest", watch=watch, limits=limits)
+    for line in lines:
+        engine.add_peer("127.0.0.1", line.port)
+    with contextlib.closing(lines[0]), contextlib.closing(lines[1]), engine:
+        engine.wait_ready(rig.WAIT_S)
+        node.ask("mine?n=1")
+        sent = send(node, "p2tr", 100_000_002)
+        assert read(engine, 1) == sent
+
+        cut_at.add(b"getdata")  # whichever is asked first
+        sent = send(node, "p2wsh", 100_000_003)
+        assert read(engine, 1) == sent
+        assert not cut_at
+        assert engine.stats().reconnects == 1
+        engine.wait_ready(rig.WAIT_S)
+
+        node.close()
+        rig.wait_until(lambda: engine.stats().peers_ready_now == 0)
+        again = Node(node.program, node.port)
+        with contextlib.closing(again):
+            rig.wait_until(lambda: engine.stats().peers_ready_now == 2)
+            sent = send(again, "p2sh", 100_000_004)
+            assert read(engine, 1) == sent
+        stats = engine.stats()
+        assert (stats.deposits, stats.malformed, stats.checksum_errors) == (3, 0, 0)

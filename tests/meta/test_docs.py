@@ -21,7 +21,7 @@ import typer.main
 import buildconf
 import runner.cli
 import runner.config
-from hftcore import _status, errors, events, settings, venues
+from hftcore import _status, errors, events, peers, settings, venues
 from tests import tree
 
 PAGES = [*tree.files(".md", under="docs"), Path("README.md"), Path("CONTRIBUTING.md")]
@@ -109,7 +109,7 @@ def command_lines() -> list[tuple[Path, str]]:
 def test_every_command_exists() -> None:
     tasks = set(re.findall(r"^([a-z]+)(?: \| [^)]+)?\) ", text_of("dev"), re.M)) | {"--help"}
     assert {"demo", "run", "test", "lint"} <= tasks
-    known = {name: {o for p in command.params for o in p.opts} for name, command in COMMANDS.items()}
+    known = {name: {o for p in command.params for o in p.opts + p.secondary_opts} for name, command in COMMANDS.items()}
     wrong = []
     for page, line in command_lines():
         words = line.split()
@@ -192,6 +192,7 @@ def test_every_configuration_key_is_told_with_its_default(heading: str) -> None:
         events.OrderEvent,
         events.WatchEvent,
         events.Latency,
+        peers.PeerInfo,
         events.EngineStats,
     ],
 )

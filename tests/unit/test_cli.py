@@ -32,11 +32,12 @@ from hftcore.events import (
     WhaleEvent,
     WithdrawalEvent,
 )
+from hftcore.peers import PeerStore
 from runner import cli, peers
 from runner.journal import Journal, describe, duration, to_json
-from runner.whale import pump
+from runner.whale import News, pump
 
-COMMANDS = ("demo", "watch", "trade", "doctor", "addresses build", "addresses check")
+COMMANDS = ("demo", "watch", "trade", "peers", "doctor", "addresses build", "addresses check")
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -155,43 +156,87 @@ def test_trade_takes_keys_from_the_environment_only(run: Run, config: Path, monk
     assert "HFT_BINANCE_API_KEY" in err
 
 
-# ---- finding peers ----
+# ---- peers ----
 
 
-def test_seeds_are_asked_and_peers_spread(monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(host: str, port: int, **_: object) -> list[object]:
-        if host.startswith("seed.bitcoin"):
-            raise OSError("no such name")
-        addresses = [f"10.0.0.{i}" for i in range(1, 30)] + ["10.1.0.1", "10.2.0.1", "2001:db8::1"]
-        return [(None, None, None, "", (address, port)) for address in addresses]
+def test_peers_lists_the_store(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    path = tmp_path / "hftcore" / "peers-signet.json"
+    assert peers.default_store("signet") == path
+    status, _, err = run("peers", "--network", "signet")
+    assert status == 2
+    assert f"{path}: no such file" in err
+    store = PeerStore(path, "signet")
+    for host in ("192.0.2.1", "192.0.2.2", "2001:db8::1", "192.0.2.4"):
+        store.add(host, 38333)
+    for host, wins in (("192.0.2.2", 1), ("2001:db8::1", 7)):
+        store.on_try(host, 38333)
+        store.on_success(host, 38333, ping_ns=25_000_000, services=9)
+        store.on_wins(host, 38333, wins)
+    store.on_try("192.0.2.1", 38333)
+    store.on_failure("192.0.2.1", 38333)
+    store.save()
+    status, out, _ = run("peers", "--network", "signet")
+    assert status == 0
+    lines = [line.split() for line in out.splitlines()]
+    assert lines[1:4] == [
+        ["[2001:db8::1]:38333", "7", "25", "ms"],
+        ["192.0.2.2:38333", "1", "25", "ms"],
+        ["192.0.2.1:38333", "0", "1"],
+    ]
+    assert out.splitlines()[-1] == f"{path}: 4 addresses, 2 of them met"
+    _, out, _ = run("peers", "--peer-store", str(path), "--network", "signet", "--json")
+    assert [json.loads(line)["host"] for line in out.splitlines()][:2] == ["2001:db8::1", "192.0.2.2"]
 
-    monkeypatch.setattr("socket.getaddrinfo", resolve)
-    found = peers.find_peers("mainnet", 4)
-    assert {port for _, port in found} == {8333}
-    hosts = [host for host, _ in found]
-    assert {"10.1.0.1", "10.2.0.1", "2001:db8::1"} < set(hosts)
-    assert len(peers.find_peers("mainnet", 8)) == 8
+
+def test_a_list_of_nodes(tmp_path: Path) -> None:
+    path = tmp_path / "nodes.txt"
+    path.write_text(
+        "# comment\n\n192.0.2.1:8333\n[2001:db8::1]:8334 # another\nabc.onion:8333\nxyz.b32.i2p:0\n"
+        "[fc11::1]:8333\n192.0.2.2\n"
+    )
+    assert peers.read_nodes(path) == [("192.0.2.1", 8333), ("2001:db8::1", 8334), ("192.0.2.2", 0)]
+    path.write_text("192.0.2.1:8333\n192.0.2.1:99999\n2001:db8::1\n")
+    with pytest.raises(ConfigError, match=r"(?s)nodes\.txt:2: .*nodes\.txt:3: "):
+        peers.read_nodes(path)
+    with pytest.raises(ConfigError, match="No such file"):
+        peers.read_nodes(tmp_path / "none")
 
 
-def test_no_seed_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(*_: object, **__: object) -> list[object]:
-        raise OSError("no network")
-
-    monkeypatch.setattr("socket.getaddrinfo", resolve)
-    with pytest.raises(ConfigError, match=r"none of the 7 DNS seeds of mainnet answered.*--peer"):
-        peers.find_peers("mainnet")
+def test_bitcoin_cores_list_of_nodes(shared: Path) -> None:
+    path = shared / "data" / "nodes_main.txt"
+    usable = [line for line in path.read_text().splitlines() if not re.search(r"onion|i2p|^\[fc|^#", line)]
+    assert len(peers.read_nodes(path)) == len(usable) > 1000
 
 
-def test_slow_seeds_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def resolve(host: str, port: int, **_: object) -> list[object]:
-        if "emzy" not in host:
-            time.sleep(1)
-        return [(None, None, None, "", ("10.0.0.1", port))]
+def test_whom_a_plan_connects_to(tmp_path: Path) -> None:
+    def roles(**settings: Any) -> dict[str, int]:
+        plan = peers.PeerPlan(network="signet", store=tmp_path / "peers.json", **settings)
+        engine = Engine(network=plan.facts())
+        manager = plan.apply(engine)
+        fixed = len(engine.peers())
+        return {"fixed": fixed, "found": manager.outbound(fixed) if manager else 0,
+                "inbound": manager.max_inbound if manager else 0}  # fmt: skip
 
-    monkeypatch.setattr("socket.getaddrinfo", resolve)
-    begin = time.monotonic()
-    assert peers.find_peers("mainnet", timeout_s=0.2) == [("10.0.0.1", 8333)]
-    assert time.monotonic() - begin < 0.9
+    named = [("192.0.2.1", None), ("192.0.2.2", 5)]
+    assert roles() == {"fixed": 0, "found": 16, "inbound": 0}
+    assert roles(target=100) == {"fixed": 0, "found": 100, "inbound": 0}
+    assert roles(peers=named) == {"fixed": 2, "found": 0, "inbound": 0}
+    assert roles(peers=named, target=16) == {"fixed": 2, "found": 14, "inbound": 0}
+    assert roles(peers=named, listen="127.0.0.1:1") == {"fixed": 2, "found": 0, "inbound": 16}
+    assert roles(peers=named, listen="127.0.0.1:1", max_inbound=3)["inbound"] == 3
+    with pytest.raises(ConfigError, match="listen: "):
+        roles(listen="127.0.0.1:x")
+
+
+def test_failed_attempts_are_news_where_peers_are_named() -> None:
+    def event(state: Any, peer: int = 0) -> PeerEvent:
+        return PeerEvent(0, peer, "192.0.2.1:8333", state)
+
+    events = [event("connecting"), event("lost"), event("ready"), event("lost", 1), event("lost"), event("lost")]
+    named, found = News(managed=False), News(managed=True)
+    assert [named(e) for e in events] == [False, True, True, True, True, True]
+    assert [found(e) for e in events] == [False, False, True, False, True, False]
 
 
 # ---- doctor ----

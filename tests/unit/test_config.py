@@ -12,8 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hftcore.addresses import get_network
 from hftcore.errors import ConfigError
-from runner.config import format_btc, load, parse_btc, parse_peer
+from runner.config import format_btc, load, parse_btc
+from runner.peers import PeerPlan, parse_endpoint
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs/examples/whale.toml"
 GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
@@ -61,7 +63,9 @@ def write(directory: Path, text: str) -> Path:
 def test_a_good_file(directory: Path) -> None:
     plan = load(write(directory, GOOD))
     assert plan.config.dry_run is False
-    assert plan.peers == (("127.0.0.1", None), ("2001:db8::1", 8333), ("node.example", 18333))
+    assert plan.peers == PeerPlan(
+        network="mainnet", peers=[("127.0.0.1", None), ("2001:db8::1", 8333), ("node.example", 18333)]
+    )
     assert plan.watch.labels == ("Binance",)
     assert plan.config.bitcoin.whale_sat == 100 * 10**8
     assert plan.risk.window_notional == "2500.50"
@@ -132,6 +136,12 @@ def test_dry_run_is_the_default(directory: Path) -> None:
         ('network = "mainnet"', 'network = "main"', r"bitcoin\.network: .*not 'main' \("),
         ('network = "mainnet"', 'network = "regtest"', r"bitcoin\.addresses: .*\n?.*wallets\.csv:2: .*network"),
         ('"127.0.0.1"', '"127.0.0.1:http"', r"bitcoin\.peers\[0\]: .*HOST:PORT"),
+        ("[risk]", "target_peers = 126\n[risk]", r"bitcoin\.target_peers: .*125, not 126"),
+        ("[risk]", 'listen = "127.0.0.1:0"\n[risk]', r"bitcoin\.listen: .*HOST:PORT"),
+        ("[risk]", 'asn_file = "table.txt"\n[risk]', r"bitcoin\.asn_file: .*table\.txt: no such file"),
+        ("[risk]", 'nodes_file = "nodes.txt"\n[risk]', r"bitcoin\.nodes_file: .*nodes\.txt: no such file"),
+        ("[risk]", 'signet_challenge = "51"\n[risk]', r"bitcoin\.signet_challenge: .*for signet, not mainnet"),
+        ("[risk]", 'signet_challenge = "xy"\n[risk]', r"bitcoin\.signet_challenge: not hex"),
         ('"wallets.csv"', '"walets.csv"', r"bitcoin\.addresses: .*walets\.csv: No such file.*address,exchange"),
         ('name = "binance"', 'name = "binanc"', r"venue\[0\]\.name: no venue 'binanc'; there are: binance"),
         ('venue = "binance"', 'venue = "kraken"', r"rule\[0\]\.venue: 'kraken' is none of .*: binance"),
@@ -223,9 +233,35 @@ def test_amounts_are_exact_or_refused(text: str) -> None:
     assert Decimal(text) * 10**8 == satoshi > 0
 
 
+def test_what_is_said_of_peers(directory: Path) -> None:
+    (directory / "nodes.txt").write_text("192.0.2.1:8333\n")
+    text = GOOD.replace(
+        "[risk]",
+        'target_peers = 100\nseeds = false\nnodes_file = "nodes.txt"\npeer_store = "kept/peers.json"\n'
+        'listen = "[::1]:8333"\nmax_inbound = 8\n[risk]',
+    )
+    plan = load(write(directory, text)).peers
+    assert (plan.target, plan.seeds, plan.nodes, plan.store, plan.listen, plan.max_inbound) == (
+        100, False, directory / "nodes.txt", directory / "kept" / "peers.json", "[::1]:8333", 8,
+    )  # fmt: skip
+
+
+def test_a_signet_of_ones_own() -> None:
+    default = (
+        "512103ad5e0edad18cb1f0fc0d28a3d4f1f3e445640337489abb10404f2d1e086be430210359ef5021964fe22d6f8e05b2463c9540ce"
+        "96883fe3b278760f048f5189f2e6c452ae"
+    )  # of the public signet: Bitcoin Core, kernel/chainparams.cpp
+    facts = PeerPlan(network="signet", signet_challenge=bytes.fromhex(default)).facts()
+    assert facts.magic == get_network("signet").magic
+    assert facts.dns_seeds == ()
+    assert PeerPlan(network="signet", signet_challenge=b"\x51").facts().magic != facts.magic
+    with pytest.raises(ConfigError, match="a script of 1 to 10000 bytes"):
+        PeerPlan(network="signet", signet_challenge=b"").facts()
+
+
 def test_peers() -> None:
-    assert parse_peer("node.example") == ("node.example", None)
-    assert parse_peer("[::1]:18444") == ("::1", 18444)
+    assert parse_endpoint("node.example") == ("node.example", None)
+    assert parse_endpoint("[::1]:18444") == ("::1", 18444)
     for text in ("", "a:b", "a:0", "a:65536", "::1", "[::1", "a b:1", "a:1:2"):
         with pytest.raises(ValueError, match="HOST:PORT"):
-            parse_peer(text)
+            parse_endpoint(text)

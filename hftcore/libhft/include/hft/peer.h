@@ -3,7 +3,8 @@
  * Handshake (BIP339, BIP155): we send version; on the peer's version we send wtxidrelay and sendaddrv2 (from 70016 on)
  * and verack; the session is ready with the peer's verack. A peer that dialled us begins, and our version follows its.
  * The owner pulls events after the connection had news. Checksums are verified on every message; a message with a
- * wrong one is counted and dropped, as Bitcoin Core does. A `tx` is handed out unverified, because its hash is also the wtxid: hft_peer_event says how. */
+ * wrong one is counted and dropped, as Bitcoin Core does. A `tx` is handed out unverified, because its hash is also the
+ * wtxid: hft_peer_event says how. */
 #ifndef HFT_PEER_H
 #define HFT_PEER_H
 
