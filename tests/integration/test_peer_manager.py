@@ -120,7 +120,7 @@ def ready(engine: Engine) -> set[str]:
 
 
 def wait_ready(engine: Engine, *nodes: Node) -> None:
-    rig.wait_until(lambda: ready(engine) == {node.host for node in nodes})
+    rig.wait_until(lambda: ready(engine) == {node.host for node in nodes} and all(node.links for node in nodes))
 
 
 # ---- finding ----

@@ -217,7 +217,7 @@ def test_nothing_is_lost_that_is_still_announced(node: Node) -> None:
         sent = send(node, "p2wsh", 100_000_003)
         assert read(engine, 1) == sent
         assert not cut_at
-        assert engine.stats().reconnects == 1
+        assert engine.stats().reconnects >= 1
         engine.wait_ready(rig.WAIT_S)
 
         node.close()

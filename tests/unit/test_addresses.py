@@ -63,11 +63,15 @@ def test_every_single_wrong_character_is_noticed(text: str) -> None:
         (P2WPKH[:20] + P2WPKH[20:].upper(), "HFT_E_BTC_ADDRESS", "mixed"),
         ("1" * 10_000, "HFT_E_BTC_ADDRESS", "too many"),
         ("bc1" + "q" * 10_000, "HFT_E_BTC_ADDRESS", "wrong length"),
-        ("mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn", "HFT_E_BTC_ADDRESS_NETWORK", "testnet4 or signet or regtest"),
+        (
+            "mipcBbFg9gMiCh81Kj8tqqdgoZub1ZJRfn",
+            "HFT_E_BTC_ADDRESS_NETWORK",
+            "testnet4 or signet or testnet3 or regtest",
+        ),
         (
             "tb1qw508d6qejxtdg4y5r3zarvary0c5xw7kxpjzsx",
             "HFT_E_BTC_ADDRESS_NETWORK",
-            "testnet4 or signet, not of mainnet",
+            "testnet4 or signet or testnet3, not of mainnet",
         ),
         ("ltc1qw508d6qejxtdg4y5r3zarvary0c5xw7kgmn4n9", "HFT_E_BTC_ADDRESS_NETWORK", "'ltc' is of no Bitcoin network"),
         ("LdP8Qox1VAhCzLJNqrr74YovaWYyNBUWvL", "HFT_E_BTC_ADDRESS_NETWORK", "0x30 is of no Bitcoin network"),
@@ -128,8 +132,10 @@ def test_every_witness_version_and_length() -> None:
 
 
 def test_unknown_network() -> None:
-    with pytest.raises(ConfigError, match="unknown network 'testnet3': one of mainnet, testnet4, signet, regtest"):
-        get_network("testnet3")
+    with pytest.raises(
+        ConfigError, match="unknown network 'testnet5': one of mainnet, testnet4, signet, testnet3, reg"
+    ):
+        get_network("testnet5")
 
 
 def test_every_refusal_has_its_words() -> None:
