@@ -12,6 +12,8 @@ from hftcore.libhft.engine cimport (
     HFT_EVENT_INTERNAL,
     HFT_EVENT_ORDER,
     HFT_EVENT_PEER,
+    HFT_EVENT_REPLACEMENT,
+    HFT_EVENT_REVOKED,
     HFT_EVENT_VENUE,
     HFT_EVENT_WATCH,
     HFT_EVENT_WHALE,
@@ -25,6 +27,8 @@ from hftcore.events import (
     InternalEvent,
     OrderEvent,
     PeerEvent,
+    ReplacementEvent,
+    RevokedEvent,
     VenueEvent,
     WatchEvent,
     WhaleEvent,
@@ -104,13 +108,17 @@ cdef class EventReader:
             "time_ns": c.time_ns,
             "txid": display(c.txid),
             "wtxid": display(c.wtxid),
-            "amount_sat": c.amount_sat,
             "peer": c.peer,
-            "inputs": c.inputs,
-            "inputs_known": c.inputs_known,
-            "inputs_taproot": c.inputs_taproot,
             "stages": {name: c.stages_ns[i] for i, name in enumerate(STAGES[:3])},
         }
+        if c.kind == HFT_EVENT_REPLACEMENT:
+            return ReplacementEvent(**found, replaces=display(c.replaced), outpoints=c.outpoints)
+        found["amount_sat"] = c.amount_sat
+        if c.kind == HFT_EVENT_REVOKED:
+            rules = tuple([rule.name for i, rule in enumerate(self._rules) if c.rules >> i & 1])
+            return RevokedEvent(**found, replaces=display(c.replaced), label=labels[0], left_sat=c.left_sat,
+                                rules=rules)
+        found |= {"inputs": c.inputs, "inputs_known": c.inputs_known, "inputs_taproot": c.inputs_taproot}
         if c.kind == HFT_EVENT_WHALE:
             return WhaleEvent(**found, certain=c.inputs_known == c.inputs)
         if c.kind == HFT_EVENT_DEPOSIT:

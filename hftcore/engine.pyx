@@ -212,6 +212,7 @@ cdef class Engine:
         config.seen_cap = limits.seen_cap
         config.pending_cap = limits.pending_orders
         config.inputs_max = limits.inputs
+        config.outpoints_cap = limits.outpoints
         config.withdrawals = bool(withdrawals)
         config.deposit_min_sat = deposit_min_sat
         config.whale_min_sat = whale_min_sat
@@ -220,6 +221,7 @@ cdef class Engine:
         config.handshake_timeout_ns = limits.handshake_timeout_ms * MS
         config.venue_handshake_timeout_ns = limits.venue_handshake_timeout_ms * MS
         config.order_timeout_ns = limits.order_timeout_ms * MS
+        config.announce_timeout_ns = limits.announce_timeout_ms * MS
         config.ping_interval_ns = limits.ping_interval_ms * MS
         config.idle_timeout_ns = limits.idle_timeout_ms * MS
         config.venue_ping_interval_ns = limits.venue_ping_interval_ms * MS
@@ -346,6 +348,7 @@ cdef class Engine:
         config.min_sat = rule.min_sat
         config.internal = rule.internal
         config.certain_only = rule.certain_only
+        config.min_peers = rule.min_peers
         config.cooldown_ns = rule.cooldown_ms * MS
         if rule.presign:
             if not venue.presign_window_ms:

@@ -83,6 +83,7 @@ _BY_CODE: dict[int, type[HftError]] = {
     -21002: LimitExceeded,  # HFT_E_CONN_SEND_FULL
     -22001: LimitExceeded,  # HFT_E_ENGINE_EVENTS_FULL
     -22002: LimitExceeded,  # HFT_E_ENGINE_PENDING_FULL
+    -22009: LimitExceeded,  # HFT_E_ENGINE_WAITING_FULL
 }
 
 

@@ -137,6 +137,43 @@ class WhaleEvent:
     stages: dict[str, int] = field(default_factory=dict, hash=False)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacementEvent:
+    """A transaction spends what one that was seen before has spent: at most one of the two can be confirmed.
+
+    replaces: the earlier one's txid; outpoints: how many both spend. stages: as in DepositEvent.
+    """
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    replaces: str
+    outpoints: int
+    peer: int
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RevokedEvent:
+    """A transaction replaces a deposit and no longer pays it.
+
+    amount_sat: what the earlier transaction, `replaces`, paid to the owner `label` in deposits that were reported or
+    ordered for; left_sat: what this one still pays, too little to be reported or to satisfy the rules. rules: those
+    that ordered for the earlier transaction, or for one that it had replaced. stages: as in DepositEvent.
+    """
+
+    time_ns: int
+    txid: str
+    wtxid: str
+    replaces: str
+    label: str
+    amount_sat: int
+    left_sat: int
+    peer: int
+    rules: tuple[str, ...] = ()
+    stages: dict[str, int] = field(default_factory=dict, hash=False)
+
+
 @dataclass(frozen=True, slots=True)
 class OrderEvent:
     """An order's life. Exactly one of sent, dry_run or refused begins it.
@@ -176,7 +213,7 @@ class WatchEvent:
 
 
 # What a transaction is.
-Signal = DepositEvent | WithdrawalEvent | InternalEvent | WhaleEvent
+Signal = DepositEvent | WithdrawalEvent | InternalEvent | WhaleEvent | ReplacementEvent | RevokedEvent
 Event = PeerEvent | VenueEvent | Signal | OrderEvent | WatchEvent
 
 
@@ -206,6 +243,8 @@ class EngineStats:
     withdrawals: int = 0
     internals: int = 0  # moves within one house
     whales: int = 0
+    replacements: int = 0
+    revoked: int = 0
     orders_sent: int = 0
     orders_dry_run: int = 0
     orders_refused: int = 0

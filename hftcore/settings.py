@@ -36,6 +36,8 @@ class Rule:
     internal: acts on moves within one house, too: transactions in which an owner that counts pays nobody but itself.
     certain_only: acts only where every input's owner is known. By default a sender that stays unknown, behind taproot
     say, may as well be the owner itself. Either way a deposit whose inputs show its own owner is none.
+    min_peers: acts once peers of so many network groups have announced the transaction, 1 to 16. 1 is the fastest, and
+    believes the one peer that sent it.
     cooldown_ms: the rule stays silent this long after each order.
     presign: keeps orders ready that are signed ahead of the signal. It saves the signature's time between signal and
     order, and gives up the client order id that is derived from the signal (docs/design/orders.md says what that is
@@ -49,6 +51,7 @@ class Rule:
     labels: AbstractSet[str] | None = None
     internal: bool = False
     certain_only: bool = False
+    min_peers: int = 1
     cooldown_ms: int = 0
     presign: bool = False
 
@@ -56,6 +59,7 @@ class Rule:
         _require(_RULE_NAME.fullmatch(self.name) is not None, f"rule name {self.name!r}: 1 to 24 of A-Z a-z 0-9 _ -")
         _require(self.min_sat > 0, f"rule {self.name}: min_sat must be positive")
         _require(self.labels is None or bool(self.labels), f"rule {self.name}: labels must not be empty (None = any)")
+        _require(1 <= self.min_peers <= 16, f"rule {self.name}: min_peers: 1 to 16")
         _require(0 <= self.cooldown_ms < 1 << 40, f"rule {self.name}: cooldown_ms out of range")
 
 
@@ -98,10 +102,13 @@ class EngineLimits:
     seen_cap: announcements remembered, a power of two; the oldest are forgotten first.
     inputs: of one transaction, whose owners are recovered; further ones count as unknown. The default is more than a
     transaction that nodes relay can have.
+    outpoints: recent outpoints remembered, a power of two, 24 bytes each; the oldest are forgotten first. 0: none, so
+    replacements go unnoticed.
     message_max: longest Bitcoin message accepted, bytes (protocol: 4,000,000).
     venue_message_max: longest WebSocket message accepted from a venue, bytes.
     pending_orders: orders without a final answer, at most.
     request_timeout_ms: after this a transaction is asked of its next announcer.
+    announce_timeout_ms: so long an order waits for the peers that its rule wants (Rule.min_peers).
     connect_timeout_ms: for TCP.
     handshake_timeout_ms, venue_handshake_timeout_ms: for everything up to ready, of a peer and of a venue.
     ping_interval_ms, idle_timeout_ms: a peer or venue silent for the second is dropped.
@@ -112,10 +119,12 @@ class EngineLimits:
     event_queue: int = 4096
     seen_cap: int = 65536
     inputs: int = 2500
+    outpoints: int = 4_194_304
     message_max: int = 4_000_000
     venue_message_max: int = 65536
     pending_orders: int = 256
     request_timeout_ms: int = 250
+    announce_timeout_ms: int = 10_000
     connect_timeout_ms: int = 10_000
     handshake_timeout_ms: int = 60_000
     ping_interval_ms: int = 120_000
@@ -133,6 +142,10 @@ class EngineLimits:
             _require(
                 least <= value <= 1 << 24 and value & (value - 1) == 0, f"{name}: a power of two, {least} to 2**24"
             )
+        _require(
+            self.outpoints == 0 or (1024 <= self.outpoints <= 1 << 24 and self.outpoints & (self.outpoints - 1) == 0),
+            "outpoints: a power of two, 1024 to 2**24, or 0",
+        )
         _require(0 <= self.inputs <= 100_000, "inputs: 0 to 100000")
         _require(1024 <= self.message_max <= 4_000_000, "message_max: 1024 to 4000000")
         _require(1024 <= self.venue_message_max <= 1 << 24, "venue_message_max: 1024 to 2**24")

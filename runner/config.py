@@ -166,6 +166,9 @@ class RuleSection(_Section):
     certain_only: StrictBool = Field(
         default=False, description="true: only deposits whose senders are all known count; false: all"
     )
+    min_peers: StrictInt = Field(
+        default=1, ge=1, le=16, description="peers of so many networks must have announced it, 1 to 16"
+    )
     cooldown_ms: StrictInt = Field(
         default=0, ge=0, lt=1 << 40, description="whole milliseconds of silence after each order"
     )
@@ -467,5 +470,6 @@ def _rule(section: RuleSection, config: Config, watch: WatchTable) -> Rule:
         cooldown_ms=section.cooldown_ms,
         internal=section.internal,
         certain_only=section.certain_only,
+        min_peers=section.min_peers,
         presign=section.presign,
     )

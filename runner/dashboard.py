@@ -49,6 +49,8 @@ def counters(stats: EngineStats) -> Text:
     for name, value in (
         ("transactions", stats.transactions),
         ("whales", stats.whales),
+        ("replacements", stats.replacements),
+        ("revoked", stats.revoked),
         ("deposits", stats.deposits),
         ("withdrawals", stats.withdrawals),
         ("internal", stats.internals),

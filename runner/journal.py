@@ -18,6 +18,8 @@ from hftcore.events import (
     InternalEvent,
     OrderEvent,
     PeerEvent,
+    ReplacementEvent,
+    RevokedEvent,
     Signal,
     VenueEvent,
     WatchEvent,
@@ -33,6 +35,8 @@ _KINDS: dict[type[Event], str] = {
     WithdrawalEvent: "withdrawal",
     InternalEvent: "internal",
     WhaleEvent: "whale",
+    ReplacementEvent: "replacement",
+    RevokedEvent: "revoked",
     OrderEvent: "order",
     WatchEvent: "watch",
 }
@@ -117,7 +121,12 @@ def reason(error: Exception) -> str:
 
 
 def _signal_detail(event: Signal) -> str:
+    if isinstance(event, ReplacementEvent):
+        return f"replaced {event.replaces} by {event.txid}"
     amount = f"{format_btc(event.amount_sat)} BTC"
+    if isinstance(event, RevokedEvent):
+        rules = f", ordered for by {', '.join(event.rules)}" if event.rules else ""
+        return f"revoked  {amount} to {event.label}{rules}  {event.replaces} by {event.txid}"
     if isinstance(event, DepositEvent):
         sender = f" from {', '.join(event.senders)}" if event.senders else ""
         what = f"deposit  {amount}{sender} to {event.label}"
@@ -131,7 +140,7 @@ def _signal_detail(event: Signal) -> str:
     return f"{what}  {event.txid}{_doubt(event)}"
 
 
-def _doubt(event: Signal) -> str:
+def _doubt(event: DepositEvent | WithdrawalEvent | InternalEvent | WhaleEvent) -> str:
     """How much of the inputs is in the dark: ``  1 of 2 senders unknown (taproot)``; nothing where all is known."""
     unknown = event.inputs - event.inputs_known
     if not unknown:

@@ -107,7 +107,7 @@ static hft_engine *make_engine(const uint8_t *script) {
     static hft_order_template order, query, time_request, user_request;
     hft_engine_config config = {
         .spin = 1, .backend = HFT_RING_EPOLL, .cpu = -1, .magic = PLAY_MAGIC, .message_max = 4000000,
-        .inputs_max = 2500, .withdrawals = 1,
+        .inputs_max = 2500, .outpoints_cap = 1u << 22, .withdrawals = 1,
         .venue_message_max = 65536, .event_cap = 4096, .seen_cap = 65536, .pending_cap = 256, .deposit_min_sat = 1,
         .request_timeout_ns = 1ull << 40, .connect_timeout_ns = 1ull << 40, .handshake_timeout_ns = 1ull << 40,
         .venue_handshake_timeout_ns = 1ull << 40,

@@ -46,6 +46,8 @@ cdef extern from "hft/engine.h" nogil:
         HFT_EVENT_WATCH
         HFT_EVENT_WITHDRAWAL
         HFT_EVENT_INTERNAL
+        HFT_EVENT_REPLACEMENT
+        HFT_EVENT_REVOKED
 
     ctypedef struct hft_engine_config:
         uint8_t spin
@@ -60,6 +62,7 @@ cdef extern from "hft/engine.h" nogil:
         uint32_t seen_cap
         uint32_t pending_cap
         uint32_t inputs_max
+        uint32_t outpoints_cap
         uint8_t withdrawals
         uint64_t deposit_min_sat
         uint64_t whale_min_sat
@@ -68,6 +71,7 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t handshake_timeout_ns
         uint64_t venue_handshake_timeout_ns
         uint64_t order_timeout_ns
+        uint64_t announce_timeout_ns
         uint64_t ping_interval_ns
         uint64_t idle_timeout_ns
         uint64_t venue_ping_interval_ns
@@ -118,6 +122,7 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t presign_window_ns
         uint8_t internal
         uint8_t certain_only
+        uint32_t min_peers
         const uint8_t *labels
         uint32_t n_labels
 
@@ -150,6 +155,10 @@ cdef extern from "hft/engine.h" nogil:
         uint32_t inputs_known
         uint32_t inputs_taproot
         uint32_t inputs_own
+        uint32_t outpoints
+        uint64_t rules
+        uint64_t left_sat
+        uint8_t *replaced
         uint32_t *stages_ns
         uint8_t *txid
         uint8_t *wtxid
@@ -220,6 +229,8 @@ cdef extern from "hft/engine.h" nogil:
         uint64_t withdrawals
         uint64_t internals
         uint64_t whales
+        uint64_t replacements
+        uint64_t revoked
         uint64_t orders_sent
         uint64_t orders_dry_run
         uint64_t orders_refused

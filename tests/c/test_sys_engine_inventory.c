@@ -18,6 +18,15 @@ static void announce(hft_engine *e, uint32_t peer, uint8_t from, uint8_t n) {
     hft_inventory_on_inv(e, peer, entries, n);
 }
 
+static uint32_t n_voices;
+
+/* Stands in for the orders that wait, which this program does not link. */
+void hft_waiting_on_announcement(hft_engine *engine, const uint8_t hash[32]) {
+    CHECK_EQ(engine->n_waiting, 1);
+    CHECK_EQ(hash[0], 7);
+    n_voices++;
+}
+
 static hft_engine e; /* no connection is open, so nothing is asked for */
 static void *memory;
 
@@ -74,12 +83,14 @@ static void test_accounts(void) {
 static void test_announcers_and_groups(void) {
     static const uint32_t peers[] = {0, 1, 63, 64, 65, 127};
     begin(128);
+    e.n_waiting = 1;
     for (uint32_t i = 0; i < 128; i++) e.peers[i].group_bit = 1ull << (i < 64 ? 63 : 5);
     e.peers[0].group_bit = 1;
     for (size_t i = 0; i < 6; i++) {
         announce(&e, peers[i], 7, 1);
         announce(&e, peers[i], 7, 1);
         CHECK_EQ(hft_inventory_n_groups(entry_of(7)), i == 0 ? 1 : i < 3 ? 2 : 3);
+        CHECK_EQ(n_voices, hft_inventory_n_groups(entry_of(7)));
         CHECK_EQ(e.peers[peers[i]].counters.announced, 1);
     }
     CHECK_EQ(entry_of(7)->announcers[0], 1ull | 2 | 1ull << 63);

@@ -450,7 +450,7 @@ def engine_for(
     settings.setdefault("risk", WIDE_RISK)
     engine = Engine(network="regtest", limits=EngineLimits(**{**FAST, **(limits or {})}), **settings)
     for listener in peers:
-        engine.add_peer("127.0.0.1", listener.port)
+        engine.add_peer(listener.sock.getsockname()[0], listener.port)
     if venue is not None:
         engine.add_venue(
             venue_data, credentials, url=venue.url(host), ca_file=str(ca_file) if ca_file is not None else None

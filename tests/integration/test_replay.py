@@ -26,7 +26,16 @@ from bitcoin.core import CTransaction  # type: ignore[import-untyped]
 
 from hftcore import Engine, EngineLimits, RiskLimits, Rule, WatchTable
 from hftcore.bitcoin import NETWORKS
-from hftcore.events import DepositEvent, InternalEvent, OrderEvent, Signal, WhaleEvent, WithdrawalEvent
+from hftcore.events import (
+    DepositEvent,
+    InternalEvent,
+    OrderEvent,
+    ReplacementEvent,
+    RevokedEvent,
+    Signal,
+    WhaleEvent,
+    WithdrawalEvent,
+)
 from hftcore.venues import Order
 from hftcore.venues.binance import BINANCE
 from runner.sim.binance import Binance, VenueSettings
@@ -150,6 +159,7 @@ def findings(replay: Replay, watched: dict[bytes, str], least: int = 1, whale: i
 
 def finding_of(event: Signal) -> Finding:
     """A signal as a finding."""
+    assert not isinstance(event, ReplacementEvent | RevokedEvent), "a block has no two that spend the same"
     kinds = {DepositEvent: "deposit", WithdrawalEvent: "withdrawal", InternalEvent: "internal", WhaleEvent: "whale"}
     label = "" if isinstance(event, WhaleEvent) else event.label
     own = event.inputs_own if isinstance(event, WithdrawalEvent | InternalEvent) else 0

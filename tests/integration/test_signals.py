@@ -149,12 +149,12 @@ def test_between_houses(stage: Stage, engine: Engine) -> None:
 
 @pytest.mark.parametrize("known", [*STRANGER[:-1], None], ids=[*KINDS, "none"])
 def test_deposits_say_how_certain_they_are(stage: Stage, engine: Engine, known: Wallet | None) -> None:
-    coins = [HIDDEN.coin(1)] if known is None else [known.coin(1)]
-    (event,) = told(stage, engine, rig.spend(coins, [(COIN, ACME[0].script)]))
+    sender = known or HIDDEN
+    (event,) = told(stage, engine, rig.spend([sender.coin(1)], [(COIN, ACME[0].script)]))
     assert isinstance(event, DepositEvent)
     assert (event.inputs, event.inputs_known, event.certain) == (1, int(known is not None), known is not None)
     assert event.inputs_taproot == (known is None)
-    (event,) = told(stage, engine, rig.spend([*coins, HIDDEN.coin(2)], [(2 * COIN, ACME[0].script)]))
+    (event,) = told(stage, engine, rig.spend([sender.coin(2), HIDDEN.coin(3)], [(2 * COIN, ACME[0].script)]))
     assert isinstance(event, DepositEvent)
     assert not event.certain
     assert (event.inputs, event.inputs_known) == (2, int(known is not None))
@@ -184,8 +184,8 @@ def test_inputs_behind_the_limit_are_unknown(stage: Stage, limit: int) -> None:
     engine = stage.start_peer(watch=table(), limits={"inputs": limit})
     coins = [STRANGER[0].coin(0), STRANGER[1].coin(0), ACME[0].coin(0)]
     (event,) = told(stage, engine, rig.spend(coins, [(COIN, ACME[1].script), (COIN, HIDDEN.script)]))
-    assert event.inputs_known == limit  # type: ignore[union-attr]
     assert isinstance(event, WithdrawalEvent if limit == 3 else DepositEvent)
+    assert event.inputs_known == limit
 
 
 def test_more_owners_than_are_told_apart(stage: Stage) -> None:

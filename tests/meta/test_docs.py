@@ -189,6 +189,8 @@ def test_every_configuration_key_is_told_with_its_default(heading: str) -> None:
         events.WithdrawalEvent,
         events.InternalEvent,
         events.WhaleEvent,
+        events.ReplacementEvent,
+        events.RevokedEvent,
         events.OrderEvent,
         events.WatchEvent,
         events.Latency,

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "engine_internal.h"
@@ -12,6 +13,7 @@
 #define COMMANDS_CAP 256u /* more than there are slots, and each has one question open at most */
 #define IDLE_WAIT_NS 100000000u
 #define OUTPUT_LEN_MIN 10  /* amount, length, and a script that can be watched */
+#define PAGE_SIZE 4096u
 #define SEND_CAP 65536u
 #define UPGRADE_ROOM 16384u
 
@@ -117,6 +119,7 @@ int hft_engine_add_rule(hft_engine *e, const hft_rule_config *config, hft_err *e
     r->query = *config->query;
     r->internal = config->internal;
     r->certain_only = config->certain_only;
+    r->min_peers = config->min_peers;
     r->cooldown_ns = config->cooldown_ns;
     r->presign_window_ns = config->presign_window_ns;
     return (int)e->n_rules++;
@@ -153,8 +156,26 @@ static int take_queue(hft_engine *e, hft_spsc *queue, size_t cap, size_t record_
     return memory == NULL ? HFT_E_MEMORY : hft_spsc_init(queue, memory, cap, record_size);
 }
 
+/* Many small pages: one of 2 MiB would take 100 us when it is first touched, between two transactions. */
+static int take_outpoints(hft_engine *e, const uint64_t key[2]) {
+    size_t size = hft_outpoints_size(e->config.outpoints_cap);
+    if (e->config.outpoints_cap == 0) return 0;
+    uint8_t *memory = size != 0 ? take(e, size + PAGE_SIZE) : NULL;
+    if (memory == NULL) return size == 0 ? HFT_E_ARGUMENT : HFT_E_MEMORY;
+    memory += -(uintptr_t)memory % PAGE_SIZE;
+    (void)!madvise(memory, size, MADV_NOHUGEPAGE); /* fails where there are no others */
+    return hft_outpoints_init(&e->outpoints, memory, e->config.outpoints_cap, key);
+}
+
+static int take_told(hft_engine *e, const uint64_t key[2]) {
+    e->told = take_touched(e, HFT_MATCHED_CAP * sizeof *e->told);
+    e->told_groups = take_touched(e, HFT_MATCHED_CAP * sizeof *e->told_groups);
+    if (e->told == NULL || e->told_groups == NULL) return HFT_E_MEMORY;
+    return take_inventory(e, &e->matched, HFT_MATCHED_CAP, key);
+}
+
 static int take_tables(hft_engine *e) {
-    uint64_t keys[4][2];
+    uint64_t keys[5][2];
     if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
     e->random_state = keys[3][0] | 1;
     e->group_key = keys[3][1];
@@ -171,12 +192,15 @@ static int take_tables(hft_engine *e) {
     e->deposits = take(e, deposits_max * sizeof *e->deposits);
     e->latency = take(e, HFT_LATENCIES * sizeof *e->latency);
     e->pending = take(e, e->config.pending_cap * sizeof *e->pending);
+    e->waiting = take(e, HFT_WAITING_MAX * sizeof *e->waiting);
     e->request_hashes = take(e, HFT_REQUEST_BATCH * 32);
-    if (!e->deposit_slots || !e->deposits || !e->latency || !e->pending || !e->request_hashes) return HFT_E_MEMORY;
+    if (!e->deposit_slots || !e->deposits || !e->latency || !e->pending || !e->waiting ||
+        !e->request_hashes) return HFT_E_MEMORY;
     memset(e->pending, 0, e->config.pending_cap * sizeof *e->pending);
     for (int i = 0; i < HFT_LATENCIES; i++) hft_hist_init(&e->latency[i]);
     int rc = take_inventory(e, &e->inventory, e->config.seen_cap, keys[0]);
-    if (rc == 0) rc = take_inventory(e, &e->matched, HFT_MATCHED_CAP, keys[1]);
+    if (rc == 0) rc = take_told(e, keys[1]);
+    if (rc == 0) rc = take_outpoints(e, keys[4]);
     if (rc == 0) rc = take_inventory(e, &e->fired, HFT_FIRED_CAP, keys[2]);
     if (rc == 0) rc = take_queue(e, &e->events, e->config.event_cap, sizeof(hft_event));
     if (rc == 0) rc = take_queue(e, &e->commands, COMMANDS_CAP, sizeof(hft_engine_addresses));
@@ -387,6 +411,7 @@ static void tick(hft_engine *e) {
     hft_peers_tick(e);
     if (e->now_ns >= e->next_inventory_ns) hft_inventory_tick(e);
     hft_orders_tick(e);
+    hft_waiting_tick(e);
     hft_engine_take_watch(e);
     sum_counters(e);
     e->next_tick_ns = e->now_ns + HFT_TICK_NS;
@@ -395,7 +420,7 @@ static void tick(hft_engine *e) {
 /* How long the kernel may let us sleep: short while anything is under way that only time can end. */
 static uint64_t wait_ns(const hft_engine *e) {
     if (e->config.spin || e->signing_ahead) return 0;
-    int settled = e->inventory.open_len == 0 && e->n_pending == 0 && !e->stopping && !e->unsettled;
+    int settled = e->inventory.open_len == 0 && e->n_pending == 0 && e->n_waiting == 0 && !e->stopping && !e->unsettled;
     return settled ? IDLE_WAIT_NS : HFT_TICK_NS;
 }
 

@@ -7,6 +7,8 @@
  *   engine_watch.c      the watch table in use, and what a transaction pays to whom
  *   engine_tx.c         THE HOT PATH: transaction bytes to submitted order
  *   engine_inputs.c     who spends: the watched owners among a transaction's inputs
+ *   engine_conflicts.c  what was spent before, and by whom
+ *   engine_waiting.c    orders that wait for more peers to announce the same
  *   engine_signals.c    what a transaction is, told once its orders have left
  *   engine_venue.c      a venue's session: clock, login, messages
  *   engine_orders.c     orders sent and their fate
@@ -20,6 +22,7 @@
 #include "hft/clock.h"
 #include "hft/engine.h"
 #include "hft/inventory.h"
+#include "hft/outpoint.h"
 #include "hft/peer.h"
 #include "hft/presign.h"
 #include "hft/spsc.h"
@@ -35,6 +38,11 @@
 #define HFT_PUBLISH_NS 100000000u  /* what is known of peers is this fresh */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
 #define HFT_SENDERS_MAX 64         /* watched owners told apart among the inputs of one transaction */
+#define HFT_WAITING_MAX 256        /* orders that wait for more peers */
+#define HFT_SPENT_MAX 2500         /* inputs of one transaction whose outpoints are remembered: nodes relay no more */
+#define HFT_SPENT_BATCH 32         /* looked up at once */
+#define HFT_REPLACED_MAX 16        /* transactions that one may replace and be told of */
+#define HFT_TOLD_OWNERS_MAX 8      /* owners paid by one transaction who can be told that it was revoked */
 #define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
 #define HFT_EVENT_RESERVE 64       /* records kept free for the fate of orders: informational events may not use them */
 #define HFT_TICK_NS 10000000u      /* timers are looked at this often */
@@ -113,6 +121,7 @@ typedef struct {
     uint8_t *first_labels;       /* of the table that the engine began with */
     uint32_t n_labels;
     uint8_t internal, certain_only;
+    uint32_t min_peers;          /* network groups that must have announced it */
     hft_order_template order, query;
     int query_client_id_slot, query_timestamp_slot;
     uint64_t presign_window_ns;  /* 0: signed when it fires */
@@ -165,10 +174,29 @@ typedef struct { /* a transaction that has just come in */
     uint32_t peer;
     uint64_t unknown_sat;        /* the largest output to a script that is not watched */
     uint64_t ticks[HFT_STAGES + 1]; /* [i]..[i+1] is stage i */
+    uint64_t fired;              /* rules that ordered for it; a bit each */
+    uint64_t barred;             /* rules that ordered for one that it replaces */
+    uint32_t n_located, located_pos;
+    uint64_t located[HFT_SPENT_BATCH]; /* its first outpoints, see outpoint.h; located_pos is behind them */
     hft_inputs inputs;
 } hft_arrival;
 
+typedef struct { uint64_t amount_sat; uint32_t label; } hft_payment;
+
+typedef struct { /* of a transaction that was told of */
+    uint64_t fired;              /* rules that ordered for it, or for another of its group */
+    uint32_t table;              /* labels are those of this watch table */
+    uint32_t n_paid;
+    hft_payment paid[HFT_TOLD_OWNERS_MAX];
+} hft_told;
+
 typedef struct hft_watch_change hft_watch_change;
+
+typedef struct { /* an order that waits for more peers; all wait equally long, so the first is the oldest */
+    uint8_t txid[32], wtxid[32];
+    uint64_t amount_sat, deadline_ns;
+    uint32_t rule;
+} hft_waiting;
 
 struct hft_engine {
     /* hot */
@@ -179,6 +207,13 @@ struct hft_engine {
     hft_inventory inventory;     /* by announced hash */
     hft_inventory matched;       /* by txid: reported already */
     hft_inventory fired;         /* by rule and txid: ordered already */
+    hft_outpoints outpoints;
+    hft_waiting *waiting;
+    uint32_t n_waiting;
+    hft_told *told;              /* of the entry at the same place in matched */
+    uint64_t *told_groups;       /* likewise: of those that replace one another; 0 = none does */
+    uint64_t last_group;
+    uint32_t n_watches;          /* watch tables used so far */
     uint64_t reaped_tick;        /* when the completion at hand was reaped */
     uint64_t now_ns;             /* monotonic, of this turn of the loop */
     uint64_t deposit_floor_sat;  /* least that is to be reported or that a rule acts on */
@@ -284,6 +319,8 @@ void hft_inventory_tick(hft_engine *e);
 
 /* engine_tx.c */
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message);
+/* The way of one order, from the decision on. code: 0, or why it is refused in any case. */
+void hft_engine_act(hft_engine *e, uint32_t rule_index, hft_arrival *t, uint64_t amount_sat, int code);
 void hft_engine_rehearse(hft_engine *e);
 /* Signs one order ahead where one is missing. Returns 1 if it did. */
 int hft_engine_sign_ahead(hft_engine *e);
@@ -307,7 +344,41 @@ static inline int hft_is_internal(const hft_arrival *t, const hft_sender *sender
     return sender->own_sat == t->inputs.total_sat;
 }
 
+/* engine_conflicts.c */
+/* Begins to look up what a transaction spends. */
+void hft_conflicts_locate(hft_engine *e, hft_arrival *t);
+/* The rules that ordered for one that this transaction replaces. After locate. */
+uint64_t hft_conflicts_fired(hft_engine *e, const hft_arrival *t);
+/* Notes what a new transaction spends, and tells what it replaces and revokes. told: its record, or NULL. */
+void hft_conflicts_note(hft_engine *e, hft_arrival *t, hft_told *told);
+/* The record of a transaction that was told of, or NULL. */
+hft_told *hft_told_find(hft_engine *e, const uint8_t txid[32]);
+/* Adds one for a transaction that has none; the oldest makes room. */
+hft_told *hft_told_add(hft_engine *e, const hft_arrival *t);
+/* Notes that rules have ordered for a transaction. */
+void hft_told_fire(hft_engine *e, hft_told *told, uint64_t rules);
+/* Sees to it that the txid is known. */
+static inline void hft_arrival_name(hft_arrival *t) {
+    if (!t->txid_known) hft_btc_txid(t->txid, &t->tx);
+    t->txid_known = 1;
+}
+/* 1 if payments to an owner are of interest to a rule. */
+static inline int hft_rule_counts(const hft_engine_rule *rule, uint32_t label) {
+    if (rule->labels == NULL) return 1;
+    return label < rule->n_labels && (rule->labels[label >> 3] >> (label & 7) & 1) != 0;
+}
+
+/* engine_waiting.c */
+/* How many network groups have announced a transaction. */
+uint32_t hft_waiting_groups(hft_engine *e, const uint8_t txid[32], const uint8_t wtxid[32]);
+void hft_waiting_add(hft_engine *e, uint32_t rule, const hft_arrival *t, uint64_t amount_sat);
+/* A network group more has announced it. */
+void hft_waiting_on_announcement(hft_engine *e, const uint8_t hash[32]);
+void hft_waiting_tick(hft_engine *e);
+
 /* engine_signals.c */
+/* A record for a signal about a transaction, or NULL. */
+hft_event *hft_signals_begin(hft_engine *e, hft_event_kind kind, const hft_arrival *t);
 /* A transaction from nobody known with a large output to nobody known, as far as the outputs say. */
 static inline int hft_may_be_whale(const hft_engine *e, const hft_arrival *t) {
     return e->config.whale_min_sat != 0 && t->unknown_sat >= e->config.whale_min_sat;

@@ -132,9 +132,11 @@ static uint64_t merit_of(uint32_t late_ms) { return 1000000u / (1000u + late_ms)
 /* Notes who announced, once for each peer. The first is paid for it when the transaction arrives: see `received`. */
 static void note_announcer(hft_engine *e, hft_inventory_entry *entry, uint32_t peer, int is_first) {
     hft_engine_peer *p = &e->peers[peer];
+    int is_new_group = (entry->groups & p->group_bit) == 0;
+    entry->groups |= p->group_bit; /* in any case: another node may have had this place */
+    if (is_new_group && e->n_waiting != 0) hft_waiting_on_announcement(e, entry->hash);
     if (has_announced(entry, peer)) return;
     entry->announcers[peer / 64] |= bit_of(peer);
-    entry->groups |= p->group_bit;
     p->counters.announced++;
     if (is_first) return;
     uint32_t late_ms = now_ms(e) - hft_inventory_open_of(&e->inventory, entry)->announced_ms;

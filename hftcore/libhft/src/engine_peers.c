@@ -36,7 +36,11 @@ static uint64_t group_of(const hft_address *address) {
 
 /* A group's place among the 64 of an inventory entry. By a random key, so that no stranger can choose to share one. */
 static uint64_t place_of(const hft_engine *e, uint64_t group) {
-    return 1ull << ((group ^ e->group_key) * 0x9e3779b97f4a7c15u * (e->group_key | 1) >> 58);
+    /* Neighbouring groups must share no more often than others: two rounds of multiply and fold (splitmix64). */
+    uint64_t x = group ^ e->group_key;
+    x = (x ^ x >> 30) * 0xbf58476d1ce4e5b9u;
+    x = (x ^ x >> 27) * 0x94d049bb133111ebu;
+    return 1ull << (x >> 58);
 }
 
 void hft_peers_begin(hft_engine *e, uint32_t peer, const hft_address *address, uint64_t group) {

@@ -3,15 +3,15 @@
 
 #include "engine_internal.h"
 
-static hft_event *begin(hft_engine *e, hft_event_kind kind, const hft_arrival *t) {
+hft_event *hft_signals_begin(hft_engine *e, hft_event_kind kind, const hft_arrival *t) {
     hft_event *event = hft_events_begin(e, kind, 1);
     if (event == NULL) return NULL;
     memcpy(event->txid, t->txid, 32);
     memcpy(event->wtxid, t->wtxid, 32);
     event->peer = (uint16_t)t->peer;
     event->inputs = t->tx.n_inputs;
-    event->inputs_known = t->inputs.n_known;
-    event->inputs_taproot = t->inputs.n_taproot;
+    event->inputs_known = t->inputs.looked_at ? t->inputs.n_known : 0;
+    event->inputs_taproot = t->inputs.looked_at ? t->inputs.n_taproot : 0;
     for (int i = 0; i <= HFT_STAGE_VERIFY; i++) event->stages_ns[i] = hft_clamp_u32(hft_stage_ns(e, t, i));
     return event;
 }
@@ -30,7 +30,7 @@ static int is_of_interest(const hft_engine *e, const hft_deposit *deposit) {
 
 static void report_deposit(hft_engine *e, const hft_arrival *t, const hft_deposit *deposit) {
     HFT_COUNT(e->stats.deposits, 1);
-    hft_event *event = begin(e, HFT_EVENT_DEPOSIT, t);
+    hft_event *event = hft_signals_begin(e, HFT_EVENT_DEPOSIT, t);
     if (event == NULL) return;
     event->amount_sat = deposit->amount_sat;
     event->output = deposit->output;
@@ -45,7 +45,7 @@ static void report_sender(hft_engine *e, const hft_arrival *t, const hft_sender 
     if (amount_sat < e->config.deposit_min_sat) return;
     if (internal) HFT_COUNT(e->stats.internals, 1);
     else HFT_COUNT(e->stats.withdrawals, 1);
-    hft_event *event = begin(e, internal ? HFT_EVENT_INTERNAL : HFT_EVENT_WITHDRAWAL, t);
+    hft_event *event = hft_signals_begin(e, internal ? HFT_EVENT_INTERNAL : HFT_EVENT_WITHDRAWAL, t);
     if (event == NULL) return;
     event->amount_sat = amount_sat;
     event->inputs_own = sender->n_inputs;
@@ -57,7 +57,7 @@ static void report_sender(hft_engine *e, const hft_arrival *t, const hft_sender 
 
 static void report_whale(hft_engine *e, const hft_arrival *t) {
     HFT_COUNT(e->stats.whales, 1);
-    hft_event *event = begin(e, HFT_EVENT_WHALE, t);
+    hft_event *event = hft_signals_begin(e, HFT_EVENT_WHALE, t);
     if (event == NULL) return;
     event->amount_sat = t->unknown_sat;
     hft_events_end(e);
@@ -68,15 +68,15 @@ static int is_withdrawal(hft_engine *e, hft_arrival *t) {
     if (!e->config.withdrawals || e->config.watch->n_entries == 0) return 0;
     hft_inputs_look(e, t);
     if (t->inputs.n_senders == 0) return 0;
-    if (!t->txid_known) hft_btc_txid(t->txid, &t->tx);
-    t->txid_known = 1;
+    hft_arrival_name(t);
     return hft_inventory_find(&e->matched, t->txid) == NULL;
 }
 
 void hft_signals_report(hft_engine *e, hft_arrival *t, int matters) {
-    if (!matters && !is_withdrawal(e, t)) return;
-    (void)hft_inventory_add(&e->matched, t->txid);
-    hft_inputs_look(e, t);
+    matters = matters || is_withdrawal(e, t);
+    if (matters) hft_inputs_look(e, t);
+    hft_conflicts_note(e, t, matters ? hft_told_add(e, t) : NULL);
+    if (!matters) return;
     if (t->inputs.n_senders != 0) hft_inputs_weigh(e, t);
     else if (hft_may_be_whale(e, t)) report_whale(e, t);
     for (uint32_t i = 0; i < e->n_deposits; i++) {

@@ -99,14 +99,9 @@ static void mark_received(hft_engine *e, const hft_arrival *t) {
 
 /* ---- orders ---- */
 
-static int label_counts(const hft_engine_rule *rule, uint32_t label) {
-    if (rule->labels == NULL) return 1;
-    return label < rule->n_labels && (rule->labels[label >> 3] >> (label & 7) & 1) != 0;
-}
-
 /* 1 if a rule acts on a deposit, as far as its script and amount say. */
 static int may_act(const hft_engine_rule *rule, const hft_deposit *deposit) {
-    return deposit->amount_sat >= rule->min_sat && label_counts(rule, deposit->label);
+    return deposit->amount_sat >= rule->min_sat && hft_rule_counts(rule, deposit->label);
 }
 
 /* 1 if the inputs agree. A deposit whose own owner spends is none; a move within one house is for rules that ask. */
@@ -257,7 +252,7 @@ static void record_latency(hft_engine *e, const hft_arrival *t, hft_event *event
     if (event != NULL) event->stages_ns[HFT_STAGES] = hft_clamp_u32(total_ns);
 }
 
-static void keep_pending(hft_engine *e, uint32_t rule_index, const hft_arrival *t, const hft_deposit *deposit,
+static void keep_pending(hft_engine *e, uint32_t rule_index, const hft_arrival *t, uint64_t amount_sat,
                          const client_id *id) {
     const hft_engine_rule *rule = &e->rules[rule_index];
     hft_pending *p = hft_orders_reserve(e);
@@ -265,14 +260,14 @@ static void keep_pending(hft_engine *e, uint32_t rule_index, const hft_arrival *
     p->rule = (uint16_t)rule_index;
     p->venue = (uint16_t)rule->venue;
     p->sent_ns = e->now_ns;
-    p->amount_sat = deposit->amount_sat;
+    p->amount_sat = amount_sat;
     p->quantity = rule->quantity;
     memcpy(p->txid, t->txid, 32);
     memcpy(p->client_id, id->text, id->len);
     p->client_id_len = (uint8_t)id->len;
 }
 
-static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *t, const hft_deposit *deposit, int code,
+static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *t, uint64_t amount_sat, int code,
                          const client_id *id) {
     hft_event *event = hft_events_begin(e, HFT_EVENT_ORDER, code != 0);
     if (code == 0) record_latency(e, t, event);
@@ -281,7 +276,7 @@ static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *
     event->code = code;
     event->rule = (uint16_t)rule_index;
     event->venue = (uint16_t)e->rules[rule_index].venue;
-    event->amount_sat = deposit->amount_sat;
+    event->amount_sat = amount_sat;
     event->quantity = e->rules[rule_index].quantity;
     memcpy(event->txid, t->txid, 32);
     memcpy(event->client_id, id->text, id->len);
@@ -289,30 +284,42 @@ static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *
     hft_events_end(e);
 }
 
-static void try_rule(hft_engine *e, uint32_t rule_index, hft_arrival *t) {
-    const hft_deposit *deposit = deposit_for(e, &e->rules[rule_index], t);
-    if (deposit == NULL) return;
+void hft_engine_act(hft_engine *e, uint32_t rule_index, hft_arrival *t, uint64_t amount_sat, int code) {
     client_id id;
     put_client_id(&id, rule_index, t->txid);
     uint8_t key[32];
     fired_key(key, rule_index, t->txid);
-    int rc = decide(e, rule_index, key);
+    if (code == 0 && (t->barred >> rule_index & 1) != 0) code = HFT_E_ENGINE_REPLACEMENT;
+    int rc = code < 0 ? code : decide(e, rule_index, key);
     stamp(e, t, HFT_STAGE_DECIDE);
     if (rc == 0) {
         rc = place(e, &e->rules[rule_index], t, &id);
+        t->fired |= (uint64_t)1 << rule_index;
         (void)hft_inventory_add(&e->fired, key); /* even if nothing left: one signal, one try */
     }
-    if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, deposit, &id);
+    if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, amount_sat, &id);
     if (rc < 0) HFT_COUNT(e->stats.orders_refused, 1);
     else if (e->config.dry_run) HFT_COUNT(e->stats.orders_dry_run, 1);
     else HFT_COUNT(e->stats.orders_sent, 1);
-    report_order(e, rule_index, t, deposit, rc, &id);
+    report_order(e, rule_index, t, amount_sat, rc, &id);
+}
+
+static void try_rule(hft_engine *e, uint32_t rule_index, hft_arrival *t) {
+    const hft_engine_rule *rule = &e->rules[rule_index];
+    const hft_deposit *deposit = deposit_for(e, rule, t);
+    if (deposit == NULL) return;
+    int is_barred = (t->barred >> rule_index & 1) != 0;
+    if (rule->min_peers > 1 && !is_barred && hft_waiting_groups(e, t->txid, t->wtxid) < rule->min_peers)
+        hft_waiting_add(e, rule_index, t, deposit->amount_sat);
+    else
+        hft_engine_act(e, rule_index, t, deposit->amount_sat, 0);
 }
 
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message) {
     hft_arrival t;
     t.peer = peer;
     t.inputs.looked_at = t.inputs.weighed = 0;
+    t.fired = t.barred = t.n_located = 0;
     t.ticks[0] = e->reaped_tick;
     stamp(e, &t, HFT_STAGE_QUEUE);
     int rc = hft_btc_parse_tx(&t.tx, message->payload, message->payload_len);
@@ -322,6 +329,7 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
         return;
     }
     scan_outputs(e, &t);
+    if (e->n_deposits != 0 && e->n_rules != 0) hft_conflicts_locate(e, &t);
     stamp(e, &t, HFT_STAGE_PARSE);
     if (!verify(e, &t, message)) {
         e->peers[peer].session.checksum_errors++;
@@ -333,6 +341,7 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
     int matters = is_new && (e->n_deposits != 0 || hft_may_be_whale(e, &t));
     /* The same transaction under another witness does nothing. */
     if (matters) matters = hft_inventory_find_at(&e->matched, place, t.txid) == NULL;
+    if (matters && t.n_located != 0) t.barred = hft_conflicts_fired(e, &t);
     for (uint32_t i = 0; matters && i < e->n_rules; i++) try_rule(e, i, &t);
     mark_received(e, &t);
     if (is_new) hft_signals_report(e, &t, matters);

@@ -58,6 +58,7 @@ void hft_engine_take_watch(hft_engine *e) {
     if (hft_spsc_free(&e->events) <= HFT_EVENT_RESERVE) return;
     hft_watch_change *change = atomic_exchange_explicit(&e->watch_change, NULL, memory_order_acquire);
     e->config.watch = change->watch;
+    e->n_watches++;
     for (uint32_t i = 0; i < e->n_rules; i++) {
         e->rules[i].labels = change->labels[i];
         e->rules[i].n_labels = change->n_labels;

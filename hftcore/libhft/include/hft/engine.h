@@ -37,11 +37,13 @@ typedef struct {
     uint32_t message_max, venue_message_max;
     uint32_t event_cap, seen_cap, pending_cap;
     uint32_t inputs_max;      /* of one transaction, whose owners are recovered */
+    uint32_t outpoints_cap;   /* recent outpoints remembered; 0 = none: replacements are not noticed */
     uint8_t withdrawals;      /* 1: the inputs of transactions that pay nobody watched are looked at, too */
     uint64_t deposit_min_sat; /* least amount to one watched script, or of a watched owner, that is reported */
     uint64_t whale_min_sat;   /* least output from nobody known to nobody known that is reported; 0 = none */
     uint64_t request_timeout_ns, connect_timeout_ns, handshake_timeout_ns, order_timeout_ns;
     uint64_t venue_handshake_timeout_ns;
+    uint64_t announce_timeout_ns; /* what waits for more peers is given up */
     uint64_t ping_interval_ns, idle_timeout_ns, venue_ping_interval_ns, venue_idle_timeout_ns;
     uint64_t backoff_min_ns, backoff_max_ns;
     char user_agent[64];
@@ -95,6 +97,7 @@ typedef struct {
     uint64_t presign_window_ns;       /* 0: signed when it fires; else signed ahead, with timestamps at most this old */
     uint8_t internal;                 /* 1: moves within one house count as well as deposits */
     uint8_t certain_only;             /* 1: only deposits whose inputs' owners are all known count */
+    uint32_t min_peers;               /* network groups that must have announced a transaction, 0 or 1: one will do */
     const uint8_t *labels;            /* bitmap over label numbers, copied; NULL = any */
     uint32_t n_labels;
 } hft_rule_config;
@@ -109,7 +112,9 @@ typedef enum {
     HFT_EVENT_ORDER,
     HFT_EVENT_WATCH,
     HFT_EVENT_WITHDRAWAL,
-    HFT_EVENT_INTERNAL
+    HFT_EVENT_INTERNAL,
+    HFT_EVENT_REPLACEMENT,
+    HFT_EVENT_REVOKED
 } hft_event_kind;
 typedef enum { HFT_LINK_CONNECTING = 0, HFT_LINK_READY, HFT_LINK_LOST } hft_link_state;
 enum { HFT_STAGE_QUEUE = 0, HFT_STAGE_PARSE, HFT_STAGE_VERIFY, HFT_STAGE_DECIDE, HFT_STAGE_BUILD, HFT_STAGE_ENCRYPT,
@@ -134,6 +139,9 @@ typedef struct {
     uint64_t amount_sat, quantity;
     uint32_t labels[HFT_EVENT_LABELS_MAX]; /* n_labels; first the owner, then those on the other side */
     uint32_t inputs, inputs_known, inputs_taproot, inputs_own;
+    uint32_t outpoints;                    /* REPLACEMENT: that both transactions spend */
+    uint64_t rules, left_sat;              /* REVOKED: that ordered, a bit each; what the owner still gets */
+    uint8_t replaced[32];                  /* REPLACEMENT, REVOKED: the earlier transaction */
     uint32_t stages_ns[HFT_STAGES + 1];    /* and the total */
     uint8_t txid[32], wtxid[32];           /* internal order */
     char client_id[HFT_CLIENT_ID_MAX], order_id[36], filled[36];
@@ -156,7 +164,7 @@ typedef struct {
 
 #define HFT_ENGINE_COUNTERS(X)                                                                              \
     X(transactions) X(duplicates) X(unrequested) X(malformed) X(deposits) X(withdrawals) X(internals)       \
-    X(whales)                                                                                               \
+    X(whales) X(replacements) X(revoked)                                                                    \
     X(orders_sent) X(orders_dry_run) X(orders_refused) X(orders_acknowledged) X(orders_filled)              \
     X(orders_canceled) X(orders_rejected) X(orders_unknown_now) X(events_dropped) X(messages_in) X(bytes_in) \
     X(bytes_out) X(checksum_errors) X(reconnects) X(peers_ready_now) X(venues_ready_now) X(sockets_now)     \

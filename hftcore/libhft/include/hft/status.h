@@ -118,7 +118,10 @@
     X(HFT_E_ENGINE_REPLY, -22003, "venue's reply was not understood")                                       \
     X(HFT_E_ENGINE_DUPLICATE, -22004, "order for this signal was already sent")                             \
     X(HFT_E_ENGINE_UNKNOWN, -22005, "outcome unknown: connection lost or no answer in time")                \
-    X(HFT_E_ENGINE_HOLD, -22006, "venue asked us to wait")
+    X(HFT_E_ENGINE_HOLD, -22006, "venue asked us to wait")                                                  \
+    X(HFT_E_ENGINE_REPLACEMENT, -22007, "the transaction that this one replaces was ordered for")           \
+    X(HFT_E_ENGINE_TOO_FEW_PEERS, -22008, "not announced by enough peers in time")                          \
+    X(HFT_E_ENGINE_WAITING_FULL, -22009, "too many transactions wait for more peers")
 
 #define HFT_STATUS_ENUM(name, value, text) name = (value),
 enum hft_status { HFT_OK = 0, HFT_STATUS_LIST(HFT_STATUS_ENUM) };
