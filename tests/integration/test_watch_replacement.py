@@ -115,11 +115,11 @@ def test_events_wait_for_room_and_the_table_with_them(stage: Stage) -> None:
     engine = stage.start_peer(watch=first_table(), limits={"event_queue": 256})
     for seed in range(300):
         stage.peer.deliver(rig.deposit(seed, to=OLD))
-    rig.wait_until(lambda: engine.stats().events_dropped > 0)
+    rig.wait_until(lambda: engine.stats().deposits == 300)
+    assert engine.stats().events_dropped > 0
     engine.replace_watch(second_table())
-    before = engine.stats().deposits
     stage.peer.deliver(rig.deposit(1000, to=OLD))
-    rig.wait_until(lambda: engine.stats().deposits == before + 1)
+    rig.wait_until(lambda: engine.stats().deposits == 301)
     event: Event | None = None
     while not isinstance(event, WatchEvent):
         event = engine.next_event(rig.WAIT_S)
