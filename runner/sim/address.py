@@ -18,6 +18,7 @@ _BECH32_CONST, _BECH32M_CONST = 1, 0x2BC830A3
 # Human-readable part, P2PKH version byte, P2SH version byte.
 _PREFIXES = {
     "mainnet": ("bc", 0x00, 0x05),
+    "testnet3": ("tb", 0x6F, 0xC4),
     "testnet4": ("tb", 0x6F, 0xC4),
     "signet": ("tb", 0x6F, 0xC4),
     "regtest": ("bcrt", 0x6F, 0xC4),
