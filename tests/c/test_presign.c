@@ -113,6 +113,8 @@ static void test_window(void) {
     /* The clock was set back: what lies in the future stays there. */
     CHECK_EQ(take((step - 1) * STEP_NS, id), 0);
     CHECK_EQ(refresh((step - 1) * STEP_NS), 1);
+    CHECK_EQ(refresh((step - 3) * STEP_NS), 2); /* also where nothing was taken since */
+    CHECK_EQ(take((step - 3) * STEP_NS, id), (step - 3) * STEP_NS);
     CHECK_EQ(take((step - 1) * STEP_NS, id), (step - 1) * STEP_NS);
 }
 

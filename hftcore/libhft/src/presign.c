@@ -67,13 +67,13 @@ static int sign(hft_presign *p, uint32_t place, uint64_t step, int *bad_slot) {
 }
 
 int hft_presign_refresh(hft_presign *p, uint64_t now_ns, int *bad_slot) {
-    if (now_ns < p->complete_until_ns) return 0;
     uint64_t now = now_ns / p->config.step_ns;
+    if (now == p->complete_step) return 0;
     for (uint64_t step = now; step < now + p->config.count - behind(p); step++) {
         uint32_t place = (uint32_t)(step % p->config.count);
         if (p->entries[place].step != step && step != 0) return sign(p, place, step, bad_slot);
     }
-    p->complete_until_ns = (now + 1) * p->config.step_ns;
+    p->complete_step = now;
     return 0;
 }
 
@@ -92,7 +92,7 @@ int hft_presign_take(hft_presign *p, hft_presigned *out, uint64_t now_ns) {
         };
         entry->step = 0;
         entry->serial = p->last_serial++;
-        p->complete_until_ns = 0;
+        p->complete_step = 0;
         return 1;
     }
     return 0;

@@ -29,7 +29,7 @@ typedef struct {
     hft_presign_config config;
     hft_order_value values[HFT_ORDER_SLOTS_MAX];
     hft_presign_entry entries[HFT_PRESIGN_COUNT_MAX]; /* a step's place is its number modulo count */
-    uint64_t complete_until_ns; /* before, there is nothing to sign */
+    uint64_t complete_step;     /* while it lasts, there is nothing to sign; 0 = none */
     uint32_t last_serial;
     uint8_t *messages;
     size_t stride;
