@@ -71,7 +71,13 @@ from hftcore.libhft.presign cimport (
     hft_presign_take,
     hft_presigned,
 )
-from hftcore.libhft.status cimport HFT_E_ORDER_CHARSET, HFT_E_ORDER_SLOT, HFT_E_ORDER_TEMPLATE, HFT_E_ORDER_VALUE
+from hftcore.libhft.status cimport (
+    HFT_E_ORDER_CHARSET,
+    HFT_E_ORDER_SLOT,
+    HFT_E_ORDER_TEMPLATE,
+    HFT_E_ORDER_VALUE,
+    HFT_E_TEXT_DIGIT,
+)
 from hftcore.libhft.text cimport hft_charset, hft_charset_has, hft_decimal_parse
 
 cdef dict KINDS = {
@@ -87,6 +93,10 @@ cdef dict KINDS = {
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 SLOT_NAME = re.compile(r"[a-z][a-z0-9_]{0,22}")
 cdef object MS = 1_000_000
+
+
+cdef extern from "Python.h":
+    bint PyUnicode_IS_ASCII(object text)
 
 
 cdef inline bint is_signature(unsigned int kind) noexcept:
@@ -134,7 +144,7 @@ cdef int add_slot(OrderTemplate self, name, slot) except -1:
         raise make_error(HFT_E_ORDER_TEMPLATE, f"slot {name}: scale {slot.scale}, max_len {slot.max_len} or charset"
                          f" {slot.charset!r} does not suit a {slot.kind}", None)
     memset(&c, 0, sizeof(c))
-    encoded = name.encode()
+    encoded = str.encode(name)
     memcpy(c.name, PyBytes_AS_STRING(encoded), <size_t>len(encoded))
     c.kind, c.scale, c.max_len = KINDS[slot.kind], slot.scale, slot.max_len
     c.of = <uint8_t>self.t.n_slots
@@ -177,7 +187,8 @@ cdef uint64_t integer_value(str name, object value) except? 0:
     try:
         return <uint64_t>value
     except OverflowError:
-        raise make_error(HFT_E_ORDER_VALUE, f"slot {name}: {value} is out of range", None) from None
+        # Not the value itself: Python refuses to write an int of many digits.
+        raise make_error(HFT_E_ORDER_VALUE, f"slot {name}: an int from 0 to 2**64 - 1 expected", None) from None
 
 
 cdef int parse_decimal(uint64_t *out, str name, object value, unsigned int scale) except -1:
@@ -191,8 +202,11 @@ cdef int parse_decimal(uint64_t *out, str name, object value, unsigned int scale
             value = str(integer_value(name, value))
         else:
             raise TypeError(f"slot {name}: str, Decimal or int expected, not {type(value).__name__}")
-    digits = PyUnicode_AsUTF8AndSize(value, &length)
-    rc = hft_decimal_parse(out, digits, <size_t>length, scale)
+    if PyUnicode_IS_ASCII(value):
+        digits = PyUnicode_AsUTF8AndSize(value, &length)
+        rc = hft_decimal_parse(out, digits, <size_t>length, scale)
+    else:
+        rc = HFT_E_TEXT_DIGIT  # said here, because not every str has UTF-8
     if rc < 0:
         check(rc, f"slot {name}: {value!r} with {scale} digits behind the point")
     return 0
@@ -211,6 +225,7 @@ cdef class OrderTemplate:
     def __cinit__(self, str message not None, str signed not None="", *, slots, bytes secret not None=b""):
         cdef int i
         hft_order_init(&self.t)
+        slots = dict(slots)  # read once: the names are those of the slots added
         for name, slot in slots.items():
             add_slot(self, name, slot)
         self.slots = tuple(slots)
@@ -244,18 +259,23 @@ cdef class OrderTemplate:
         """Whether a message filled with the longest values parses."""
         cdef hft_order_value values[HFT_ORDER_SLOTS_MAX]
         cdef char longest[HFT_ORDER_SLOTS_MAX][HFT_ORDER_TEXT_MAX]
-        cdef unsigned int i, c
+        cdef hft_charset allowed[HFT_ORDER_SLOTS_MAX]
+        cdef unsigned int i, j, of, c
+        memset(longest, 0, sizeof(longest))
         for i in range(self.t.n_slots):
-            for c in range(128):
-                if hft_charset_has(&self.t.slots[i].allowed, <uint8_t>c):
-                    memset(longest[i], <int>c, HFT_ORDER_TEXT_MAX)
             values[i].u64 = <uint64_t>-1
             values[i].text = longest[i]
             values[i].text_len = self.t.slots[i].max_len
-        # An echo of a text may allow fewer characters, or less of them, than the value has.
+            allowed[i] = self.t.slots[i].allowed
+            # An echo of a text may allow fewer characters, or less of them, than the value has.
+            of = self.t.slots[i].of
+            values[of].text_len = min(values[of].text_len, values[i].text_len)
+            for j in range(sizeof(allowed[i].bits)):
+                allowed[of].bits[j] &= allowed[i].bits[j]
         for i in range(self.t.n_slots):
-            if self.t.slots[i].kind == HFT_SLOT_TEXT and self.t.slots[i].of != i:
-                values[self.t.slots[i].of] = values[i]
+            for c in range(128):
+                if hft_charset_has(&allowed[i], <uint8_t>c):
+                    memset(longest[i], <int>c, HFT_ORDER_TEXT_MAX)
         try:
             orjson.loads(self.fill(values, False))
         except orjson.JSONDecodeError:
@@ -268,18 +288,24 @@ cdef class OrderTemplate:
 
     cdef int learn_names(self, tuple names) except -1:
         """Notes which slot each keyword argument fills; calls from the same place have the same tuple of names."""
-        cdef int i
-        self.known_names = None
+        cdef uint8_t[HFT_ORDER_SLOTS_MAX] slot_of_name
+        cdef unsigned int given = 0
+        cdef int i, slot
         for i, name in enumerate(names):
             if name not in self.value_names:
                 unknown = sorted(set(names) - set(self.value_names))
                 raise make_error(HFT_E_ORDER_SLOT, f"no slot takes {', '.join(unknown)}; the slots are"
                                  f" {', '.join(self.value_names) or 'none'}", None)
-            self.slot_of_name[i] = <uint8_t>self.slots.index(name)
-        for name in self.value_names:
-            if name not in names:
+            slot = self.slots.index(name)
+            if given >> slot & 1:  # by names of a class that hashes equal ones apart
+                raise make_error(HFT_E_ORDER_SLOT, f"slot {name} is given twice", None)
+            given |= <unsigned int>1 << slot
+            slot_of_name[i] = <uint8_t>slot
+        for slot, name in enumerate(self.slots):
+            if self.takes_value(slot) and not given >> slot & 1:
                 raise make_error(HFT_E_ORDER_SLOT, f"slot {name} needs a value", None)
         self.known_names = names
+        memcpy(self.slot_of_name, slot_of_name, sizeof(slot_of_name))
         return 0
 
     cdef int put_value(self, hft_order_value *out, unsigned int i, object value) except -1:
@@ -290,6 +316,8 @@ cdef class OrderTemplate:
         if slot.kind == HFT_SLOT_TEXT:
             if not isinstance(value, str):
                 raise TypeError(f"slot {self.slots[i]}: str expected, not {type(value).__name__}")
+            if not PyUnicode_IS_ASCII(value):  # said here, because not every str has UTF-8
+                raise make_error(HFT_E_ORDER_CHARSET, f"slot {self.slots[i]}", None)
             out.text = PyUnicode_AsUTF8AndSize(value, &length)
             out.text_len = <size_t>length
         elif is_decimal(slot.kind):
@@ -312,11 +340,14 @@ cdef class OrderTemplate:
     cdef bytes fill_from(self, PyObject *const *given, tuple names, bint signed_text):
         """Fills with the values at `given`, of the slots so named."""
         cdef hft_order_value values[HFT_ORDER_SLOTS_MAX]
+        cdef uint8_t[HFT_ORDER_SLOTS_MAX] slot_of_name
         cdef Py_ssize_t i
         if names is not self.known_names:
             self.learn_names(names)
+        # A value may run Python code to give its text, and with it a call that learns other names.
+        memcpy(slot_of_name, self.slot_of_name, sizeof(slot_of_name))
         for i in range(len(names)):
-            self.put_value(&values[self.slot_of_name[i]], self.slot_of_name[i], <object>given[i])
+            self.put_value(&values[slot_of_name[i]], slot_of_name[i], <object>given[i])
         return self.fill(values, signed_text)
 
     @property

@@ -13,6 +13,7 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_STATE
         HFT_E_CAPACITY
         HFT_E_MEMORY
+        HFT_E_TEXT_DIGIT
         HFT_E_TEXT_UTF8
         HFT_E_CONN_RESOLVE
         HFT_E_WS_UTF8

@@ -104,6 +104,10 @@ def test_wrong_types_name_the_slot(order: OrderTemplate, slot: str, value: objec
         ("id", 'a"b', "HFT_E_ORDER_CHARSET"),
         ("id", "a b", "HFT_E_ORDER_CHARSET"),
         ("id", "é", "HFT_E_ORDER_CHARSET"),
+        pytest.param("id", "\ud800", "HFT_E_ORDER_CHARSET", id="id-surrogate"),
+        pytest.param("quantity", "\ud800", "HFT_E_TEXT_DIGIT", id="quantity-surrogate"),
+        pytest.param("quantity", 10**5000, "HFT_E_ORDER_VALUE", id="quantity-huge"),
+        pytest.param("time", 10**5000, "HFT_E_ORDER_VALUE", id="time-huge"),
         ("id", None, "HFT_E_ORDER_SLOT"),
     ],
 )
@@ -222,6 +226,36 @@ def test_arguments_in_any_order_and_from_any_place(order: OrderTemplate) -> None
     assert order.render(count=3, time=GOOD["time"], quantity="0.5", id="h1") == expected
 
 
+def test_a_call_within_a_call_leaves_it_alone() -> None:
+    """Formatting a Decimal may run Python code, and so another thread's call, with its arguments in another order."""
+    slots = {"price": Slot("decimal", scale=2), "quantity": Slot("decimal", scale=2), "count": Slot("uint")}
+    order = OrderTemplate("${price} ${quantity} ${count}", slots=slots)
+
+    class Nosy(Decimal):
+        def __format__(self, spec: str, context: object = None, /) -> str:
+            assert order.render(count=1, quantity="3", price="2") == b"2.00 3.00 1"
+            return str(self)
+
+    assert order.render(price=Nosy("10"), quantity="5", count=7) == b"10.00 5.00 7"
+
+
+def test_no_slot_is_given_twice() -> None:
+    class Name(str):
+        __slots__ = ()
+
+        def __hash__(self) -> int:
+            return id(self)
+
+        def __eq__(self, other: object) -> bool:
+            return str(self) == other
+
+    order = OrderTemplate("${n}", slots={"n": Slot("uint")})
+    for n in (2, 100):
+        with pytest.raises(LocalProtocolError, match="slot n is given twice"):
+            order.render(**{Name("n"): i for i in range(n)})
+    assert order.render(n=1) == b"1"
+
+
 @pytest.mark.parametrize(
     ("charset", "allowed"),
     [
@@ -275,6 +309,17 @@ def test_a_text_that_its_echo_does_not_take_names_the_slot() -> None:
     assert order.render(id="1234") == b'{"id":"1234","short":"1234"}'
     with pytest.raises(LocalProtocolError, match="slot id"):
         order.render(id="12345")
+
+    slots = {
+        "id": Slot("text", max_len=4, charset="a-f"),
+        "short": Slot("text", max_len=3, charset="d-z", of="id"),
+        "long": Slot("text", max_len=8, of="id"),
+    }
+    order = OrderTemplate('{"id":"${id}","short":"${short}","long":"${long}"}', slots=slots)
+    assert order.render(id="fed") == b'{"id":"fed","short":"fed","long":"fed"}'
+    slots["long"] = Slot("text", max_len=8, charset="0-9", of="id")
+    with pytest.raises(LocalProtocolError, match="slot id"):  # no value suits all three
+        OrderTemplate('{"id":"${id}","short":"${short}","long":"${long}"}', slots=slots)
 
 
 # ---- signed ahead ----
