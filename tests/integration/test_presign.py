@@ -6,11 +6,13 @@ import dataclasses
 import hmac
 import re
 import time
+from datetime import datetime
 from typing import Any
 
 import pytest
 
 from hftcore.errors import ConfigError
+from hftcore.venues import Slot, Template
 from tests.integration import rig
 from tests.integration.conftest import Stage
 
@@ -39,8 +41,9 @@ def test_an_order_signed_ahead_is_fresh_and_valid(stage: Stage, mode: str) -> No
         assert ID.fullmatch(params["newClientOrderId"])
         assert request["id"] == params["newClientOrderId"]
         assert params["quantity"] == "0.01000000"
-        # Not from the future; and no older than the ring reaches back, whose steps are 10 ms.
-        assert before_ms - 100 <= params["timestamp"] <= time.time() * 1000
+        # Not from the future, as far as the venue's clock is known from whole milliseconds; and no older than the ring
+        # reaches back, whose steps are 10 ms.
+        assert before_ms - 100 <= params["timestamp"] <= time.time() * 1000 + 1
         ids.add(params["newClientOrderId"])
         event = rig.wait_order(engine, "sent")
         assert event.client_id == params["newClientOrderId"]
@@ -114,6 +117,24 @@ def test_an_unknown_order_is_asked_for_by_its_id(stage: Stage) -> None:
     stage.accept_venue().login()
     query = stage.venue.expect("order.status")
     assert query["params"]["origClientOrderId"] == client_id
+
+
+@pytest.mark.parametrize("presign", [False, True])
+def test_an_order_may_write_its_time_twice(stage: Stage, presign: bool) -> None:
+    market = rig.FAST_BINANCE.orders["MARKET"]
+    twice = Template(
+        market.message.replace('"params":{', '"date":"${date}","params":{'),
+        market.signed,
+        {**market.slots, "date": Slot("rfc3339", scale=6, of="timestamp")},
+    )
+    venue = dataclasses.replace(rig.FAST_BINANCE, orders={"MARKET": twice})
+    stage.start(rules=[rig.rule(presign=presign)], venue_data=venue)
+    time.sleep(0.1)
+    stage.peer.deliver(rig.deposit(1))
+    request = stage.venue.expect_order()
+    check_signature(request)
+    assert (ID.fullmatch(request["id"]) is not None) == presign
+    assert datetime.fromisoformat(request["date"]).timestamp() * 1000 == request["params"]["timestamp"]
 
 
 def test_a_venue_must_allow_it(stage: Stage) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import os
 
@@ -10,7 +11,8 @@ import pytest
 import hftcore
 from hftcore import ConfigError, Engine, EngineLimits, RiskLimits, Rule, TLSError, WatchTable, venues
 from hftcore._endpoints import is_loopback, parse_url, resolve
-from hftcore.venues import Credentials, Order
+from hftcore.errors import LocalProtocolError
+from hftcore.venues import Credentials, Order, Slot, Template
 
 ORDER = Order(symbol="BTCUSDT", side="SELL", type="LIMIT", quantity="0.01", price="50000.00")
 SCRIPT = bytes.fromhex("0014") + bytes(range(20))
@@ -96,6 +98,19 @@ def test_rules_name_what_is_wrong() -> None:
         engine.add_rule(rule())
     with pytest.raises(TypeError, match="Rule expected"):
         engine.add_rule({"name": "x"})  # type: ignore[arg-type]
+
+
+def test_an_order_that_the_engine_cannot_fill() -> None:
+    slots = {
+        "client_id": Slot("text", max_len=34),
+        "quantity": Slot("decimal", scale=8),
+        "timestamp": Slot("text", max_len=20),
+    }
+    template = Template('{"id":"${client_id}","q":"${quantity}","t":"${timestamp}"}', slots=slots)
+    engine = Engine(watch=watch("Binance"))
+    engine.add_venue(dataclasses.replace(venues.get("binance"), orders={"LIMIT": template}))
+    with pytest.raises(LocalProtocolError, match="rule whale: timestamp"):
+        engine.add_rule(rule())
 
 
 def test_orders_for_real_need_a_key() -> None:

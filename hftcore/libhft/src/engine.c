@@ -77,11 +77,17 @@ int hft_engine_add_venue(hft_engine *e, const hft_venue_config *config, hft_err 
 
 /* Every slot that a fill needs must be one that the engine knows how to fill. */
 static int check_slots(const hft_order_template *t, hft_err *err) {
-    static const char *const known[] = {"client_id", "quantity", "timestamp"};
+    static const struct { const char *name; uint32_t kinds; } known[] = {
+        {"client_id", 1u << HFT_SLOT_TEXT},
+        {"quantity", 1u << HFT_SLOT_DECIMAL | 1u << HFT_SLOT_DECIMAL_TRIMMED},
+        {"timestamp", 1u << HFT_SLOT_TIMESTAMP | 1u << HFT_SLOT_RFC3339},
+    };
     for (uint32_t i = 0; i < t->n_slots; i++) {
-        int ok = t->slots[i].kind == HFT_SLOT_SIGNATURE_HEX || t->slots[i].kind == HFT_SLOT_SIGNATURE_BASE64;
-        for (size_t j = 0; j < sizeof known / sizeof *known; j++) ok |= strcmp(t->slots[i].name, known[j]) == 0;
-        if (!ok) return hft_fail(err, HFT_E_ORDER_SLOT, 0, t->slots[i].name);
+        const hft_order_slot *slot = &t->slots[i];
+        int ok = slot->kind == HFT_SLOT_SIGNATURE_HEX || slot->kind == HFT_SLOT_SIGNATURE_BASE64 || slot->of != i;
+        for (size_t j = 0; j < sizeof known / sizeof *known; j++)
+            ok |= strcmp(slot->name, known[j].name) == 0 && (known[j].kinds >> slot->kind & 1) != 0;
+        if (!ok) return hft_fail(err, HFT_E_ORDER_SLOT, 0, slot->name);
     }
     return 0;
 }
