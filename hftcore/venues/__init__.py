@@ -316,6 +316,10 @@ class Venue:
         _require(_NAME.fullmatch(self.name) is not None, f"venue name {self.name!r}: a-z 0-9 _, at most 32")
         for url in (self.url, self.testnet_url):
             _require(url.startswith("wss://"), f"venue {self.name}: url {url!r} must begin with wss://")
+        _require(
+            self.presign_window_ms == 0 or 10 <= self.presign_window_ms <= 3_600_000,
+            f"venue {self.name}: presign_window_ms {self.presign_window_ms}: 10 to 3600000, or 0",
+        )
         for kind, template in self.orders.items():
             what = f"venue {self.name}: {kind} order"
             _require(kind in ("MARKET", "LIMIT"), f"{what}: the types are MARKET and LIMIT")

@@ -241,6 +241,8 @@ def test_what_goes_wrong_shows_no_secret() -> None:
         ({"orders": {"STOP": BINANCE.orders["LIMIT"]}}, "MARKET and LIMIT"),
         ({"client_id_max": 20}, "client_id"),
         ({"quantity_scale": 7}, "quantity"),
+        ({"presign_window_ms": 9}, "presign_window_ms 9: 10 to 3600000, or 0"),
+        ({"presign_window_ms": -1}, "presign_window_ms -1"),
     ],
 )
 def test_bad_venues(changes: dict, message: str) -> None:
