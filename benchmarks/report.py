@@ -19,7 +19,7 @@ from rich.table import Table
 
 import hftcore
 from benchmarks import native, targets
-from benchmarks.component import batch, hot_path, latency, order, watch
+from benchmarks.component import batch, hot_path, latency, order, peers, watch
 from benchmarks.e2e import tick_to_trade
 from benchmarks.micro import run as micro
 from benchmarks.micro.rows import ROWS
@@ -69,6 +69,8 @@ BENCHMARKS = {
     "template_presigned_frame": Benchmark(
         order.run, "an order signed ahead of time taken and framed; beside the former", together=True
     ),
+    "peers_follow": Benchmark(peers.run, "CPU of the reactor for 100 peers' announcements; beside one peer's"),
+    "peers_flood": Benchmark(peers.run, "inv to getdata for an honest peer while another floods; beside alone"),
     "watch_probe_miss_10m": Benchmark(watch.run, "a script looked up among ten million; beside a dict, a sorted array"),
     **{name: Benchmark(micro.run, row.about, together=True) for name, row in ROWS.items()},
 }

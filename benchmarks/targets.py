@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # Ours / the peer's p50 of the same run, at most: by row and peer.
 RATIOS = {
+    "peers_flood": {"alone with the engine": 1.2},
     "btc_parse_wtxid": {"libhft sha256d, alone": 1.3},
     "btc_parse_py": {"python-bitcoinlib CTransaction": 1 / 50},
     "tick_to_trade_plain": {"raw C busy-poll ping-pong, same sizes": 1.25},

@@ -227,8 +227,35 @@ static void test_last_words(void) {
     hft_conn_free(&conn);
 }
 
+/* A socket that was accepted is used like one that was connected, in the same place, and in turn with it. */
+static void test_accepted(void) {
+    hft_conn conn;
+    int pair[2];
+    hft_address address = {.v4 = {.sin_family = AF_INET}};
+    open_conn(&conn);
+    receive(&conn, "left over", 9);
+    CHECK_EQ(hft_conn_accept(&conn, 99, &address), HFT_E_STATE);
+    close_conn(&conn);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    uint32_t generation = conn.generation;
+    CHECK_EQ(hft_conn_accept(&conn, pair[0], &address), 0);
+    CHECK_EQ(conn.state, HFT_CONN_OPEN);
+    CHECK(conn.generation != generation);
+    size_t len;
+    (void)hft_conn_data(&conn, &len);
+    CHECK_EQ(len, 0);
+    receive(&conn, "hello", 5);
+    CHECK_MEM(hft_conn_data(&conn, &len), "hello", 5);
+    CHECK_EQ(len, 5);
+    CHECK_EQ(queue(&conn, 0, 10), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_SEND, 10), HFT_CONN_SENT);
+    close_conn(&conn);
+    close(pair[1]);
+}
+
 int main(void) {
     test_steady_sending();
+    test_accepted();
     test_full_is_an_answer();
     test_receiving_in_pieces();
     test_message_longer_than_the_buffer();

@@ -165,6 +165,41 @@ def test_floods_of_duplicates(stage: Stage) -> None:
     assert rss() - resident < 20_000_000
 
 
+def test_who_floods_is_slowed_down(stage: Stage) -> None:
+    """What one peer sends is taken at 16 MB a second; others are answered in between."""
+    engine, bad, honest = with_honest(stage)
+    noise = message("inv", rig.inv_payload(rig.MSG_WTX, [rig.sha256d(b"%d" % i) for i in range(10_000)]))
+    chunk = noise * 10
+    n = 10
+
+    def flood() -> None:
+        with contextlib.suppress(OSError):
+            for _ in range(n):
+                bad.sock.sendall(chunk)
+
+    def read() -> None:
+        with contextlib.suppress(OSError):
+            while bad.sock.recv(65536):
+                pass
+
+    began = time.monotonic()
+    threads = [threading.Thread(target=work, daemon=True) for work in (flood, read)]
+    for thread in threads:
+        thread.start()
+    answers = []
+    while threads[0].is_alive():
+        sent = time.monotonic()
+        honest.settle()
+        answers.append(time.monotonic() - sent)
+        time.sleep(0.002)
+    rig.wait_until(lambda: engine.peers()[0].bytes_in >= n * len(chunk))
+    took = time.monotonic() - began
+    assert took > (n * len(chunk) - (4 << 20)) / (16 << 20)
+    assert len(answers) > 100
+    assert sorted(answers)[len(answers) // 2] < 0.005
+    expect_deposit(engine, honest, rig.deposit(2))
+
+
 def test_another_transaction_than_was_asked_for(stage: Stage) -> None:
     """It is dropped, and the one that was announced is asked of the next."""
     engine, bad, honest = with_honest(stage)

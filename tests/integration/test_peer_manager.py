@@ -344,6 +344,10 @@ def test_the_useless_one_is_replaced_and_the_first_stays(stage: Stage, town: Any
     engine.stop()
     wins = {peer.host: peer.wins for peer in made.store}
     assert (wins[first.host], wins[second.host]) == (60, 0)
+    kept = made.store.get(*mute.endpoint)
+    assert kept is not None
+    assert kept.failures == 0
+    assert 3500 < kept.retry_at - time.time() < 3601
 
 
 # ---- peers that dial in ----

@@ -12,6 +12,8 @@ import shutil
 import socket
 import subprocess
 import threading
+import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -73,9 +75,16 @@ class Node:
         pytest.skip("bcoin does not start: " + "".join(lines)[-300:])
 
     def ask(self, what: str) -> dict[str, Any]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.control}/{what}", timeout=20) as answer:
-            value: dict[str, Any] = json.load(answer)
-            return value
+        deadline = time.monotonic() + 5
+        while True:
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.control}/{what}", timeout=20) as answer:
+                    value: dict[str, Any] = json.load(answer)
+                    return value
+            except urllib.error.URLError as error:
+                if not isinstance(error.reason, ConnectionRefusedError) or time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)  # it says that it is ready just before it is
 
     def close(self) -> None:
         if self.process.poll() is None:

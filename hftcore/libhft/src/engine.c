@@ -348,7 +348,7 @@ static void on_peer(hft_engine *e, uint32_t peer, int news) {
     if (news != HFT_CONN_DATA) return;
     while (hft_peer_next(session, &event, e->now_ns) == 1) on_peer_event(e, peer, &event);
     if (session->state == HFT_PEER_READY) hft_inventory_request_more(e, peer);
-    hft_conn_rearm(&session->conn);
+    if (hft_peers_may_receive(e, peer)) hft_conn_rearm(&session->conn);
 }
 
 static void on_venue(hft_engine *e, uint32_t venue, int news) {

@@ -34,6 +34,9 @@
 #define HFT_UNANSWERED_MAX 5       /* requests in a row; from then on a peer is asked for one thing at a time */
 #define HFT_INVENTORY_TICK_NS 20000000u
 #define HFT_REQUEST_BATCH 1000     /* hashes in one getdata at most */
+#define HFT_ALLOWANCE_MAX 4194304  /* bytes that a peer may send at once, and ... */
+#define HFT_ALLOWANCE_PER_S 16777216 /* ... from then on each second; TCP holds up the rest */
+#define HFT_MESSAGE_COST 256       /* bytes that a message counts besides its own */
 #define HFT_NODES_CAP 4096         /* addresses of other nodes that wait for the manager */
 #define HFT_PUBLISH_NS 100000000u  /* what is known of peers is this fresh */
 #define HFT_MATCHED_CAP 8192       /* txids with deposits or whales remembered */
@@ -95,6 +98,9 @@ typedef struct {
     uint32_t address_credit;     /* addresses of other nodes that it may still tell */
     uint64_t address_credit_ns;
     uint8_t role;                /* hft_peer_role */
+    uint8_t held;                /* it is not received from now */
+    int64_t allowance;           /* bytes that it may still send: see HFT_ALLOWANCE_PER_S */
+    uint64_t allowance_ns, bytes_seen, messages_seen;
     _Atomic uint32_t change;     /* odd while info changes */
     hft_engine_peer_info info;   /* what other threads read */
 } hft_engine_peer;
@@ -303,6 +309,8 @@ void hft_peers_on_addrs(hft_engine *e, uint32_t peer, hft_btc_addrs *addrs);
 /* Makes what is known of a peer readable for other threads. */
 void hft_peers_publish(hft_engine *e, uint32_t peer);
 HFT_NODISCARD int hft_peers_listen(hft_engine *e);
+/* 0: the peer sends more than its share, and is not received from until a tick allows it. */
+int hft_peers_may_receive(hft_engine *e, uint32_t peer);
 void hft_peers_on_accept(hft_engine *e, int32_t result);
 void hft_peers_tick(hft_engine *e);
 

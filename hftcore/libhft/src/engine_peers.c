@@ -49,6 +49,9 @@ void hft_peers_begin(hft_engine *e, uint32_t peer, const hft_address *address, u
     p->serial++;
     p->code = 0;
     p->ready_for_ns = p->transactions = 0;
+    p->held = 0;
+    p->allowance = HFT_ALLOWANCE_MAX;
+    p->allowance_ns = e->now_ns;
     p->address_credit = 0;
     /* Whoever wants to may dial us as often as he likes: all that did are one group. */
     if (p->role == HFT_ROLE_INBOUND) group = HFT_GROUP_INBOUND;
@@ -202,8 +205,45 @@ void hft_peers_on_accept(hft_engine *e, int32_t result) {
     HFT_COUNT(e->stats.inbound_refused, 1);
 }
 
+/* ---- one that floods ---- */
+
+static int has_allowance(const hft_engine *e, hft_engine_peer *p) {
+    uint64_t passed_ns = e->now_ns - p->allowance_ns;
+    if (passed_ns > 1000000000u) passed_ns = 1000000000u;
+    p->allowance_ns = e->now_ns;
+    p->allowance += (int64_t)(passed_ns * HFT_ALLOWANCE_PER_S / 1000000000u);
+    if (p->allowance > HFT_ALLOWANCE_MAX) p->allowance = HFT_ALLOWANCE_MAX;
+    return p->allowance >= 0;
+}
+
+/* No honest peer comes near: it announces and sends some ten transactions a second. */
+int hft_peers_may_receive(hft_engine *e, uint32_t peer) {
+    hft_engine_peer *p = &e->peers[peer];
+    uint64_t bytes = p->session.conn.bytes_in, messages = p->session.messages_in;
+    p->allowance -= (int64_t)(bytes - p->bytes_seen + (messages - p->messages_seen) * HFT_MESSAGE_COST);
+    p->bytes_seen = bytes;
+    p->messages_seen = messages;
+    if (has_allowance(e, p)) return 1;
+    p->held = 1;
+    e->unsettled = 1;
+    return 0;
+}
+
+static void release_held(hft_engine *e) {
+    for (uint32_t i = 0; i < e->n_peers; i++) {
+        hft_engine_peer *p = &e->peers[i];
+        if (!p->held) continue;
+        e->unsettled = 1;
+        if (!has_allowance(e, p)) continue;
+        p->held = 0;
+        hft_conn_rearm(&p->session.conn);
+        hft_link_settle(e, i);
+    }
+}
+
 void hft_peers_tick(hft_engine *e) {
     if (!e->stopping) (void)!hft_peers_listen(e);
+    release_held(e);
     if (e->now_ns < e->next_publish_ns) return;
     e->next_publish_ns = e->now_ns + HFT_PUBLISH_NS;
     for (uint32_t i = 0; i < e->n_peers; i++)
