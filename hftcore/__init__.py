@@ -25,8 +25,10 @@ from hftcore.orders import OrderTemplate
 from hftcore.probe import build_info, probe
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 from hftcore.watch import WatchTable
+from hftcore.watcher import BitcoinWatcher
 
 __all__ = [
+    "BitcoinWatcher",
     "ConfigError",
     "ConnectionLost",
     "Engine",

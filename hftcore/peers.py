@@ -10,6 +10,7 @@ import contextlib
 import ipaddress
 import logging
 import random
+import re
 import signal
 import socket
 import statistics
@@ -26,7 +27,16 @@ from hftcore._peer_store import NetworkGroups, PeerStore, StoredPeer
 from hftcore.addresses import Network
 from hftcore.errors import ConfigError
 
-__all__ = ["NetworkGroups", "PeerInfo", "PeerManager", "PeerStore", "StoredPeer", "ask_seeds", "to_replace"]
+__all__ = [
+    "NetworkGroups",
+    "PeerInfo",
+    "PeerManager",
+    "PeerStore",
+    "StoredPeer",
+    "ask_seeds",
+    "parse_endpoint",
+    "to_replace",
+]
 
 log = logging.getLogger("hftcore.peers")
 
@@ -45,6 +55,14 @@ _REPLACED = -21008  # HFT_E_CONN_REPLACED
 def format_endpoint(host: str, port: int) -> str:
     """``host:port``, an IPv6 address in brackets; empty without a host."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
+
+
+def parse_endpoint(text: str) -> tuple[str, int | None]:
+    """Host and port from ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``. Raises ValueError with the remedy."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
+    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
+        raise ValueError(f"{text!r}: write a peer as HOST:PORT, IPv6 as [ADDRESS]:PORT")
+    return match[1] or match[2], int(match[3]) if match[3] else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

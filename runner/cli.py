@@ -16,8 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from hftcore.errors import ConfigError, HftError
+from hftcore.peers import parse_endpoint
 from runner import config as configuration
-from runner.peers import parse_endpoint
 
 app = typer.Typer(
     name="hft",

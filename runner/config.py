@@ -23,9 +23,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 from hftcore import venues
 from hftcore.address_lists import load_table
 from hftcore.errors import ConfigError
+from hftcore.peers import parse_endpoint
 from hftcore.settings import RiskLimits, Rule
 from hftcore.watch import WatchTable
-from runner.peers import PeerPlan, parse_endpoint
+from runner.peers import PeerPlan
 
 Network = Literal["mainnet", "testnet4", "signet", "testnet3", "regtest"]
 

@@ -15,7 +15,7 @@ from rich.table import Table
 from hftcore import Engine
 from hftcore.addresses import Network, custom_signet, get_network
 from hftcore.errors import ConfigError
-from hftcore.peers import PeerInfo, PeerManager, PeerStore
+from hftcore.peers import PeerInfo, PeerManager, PeerStore, parse_endpoint
 
 TARGET = 16
 _ROWS_MAX = 25
@@ -25,14 +25,6 @@ def default_store(network: str) -> Path:
     """Where known addresses of nodes are kept: ``$XDG_STATE_HOME/hftcore/peers-NETWORK.json``."""
     state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(state) / "hftcore" / f"peers-{network}.json"
-
-
-def parse_endpoint(text: str) -> tuple[str, int | None]:
-    """Host and port from ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``. Raises ValueError with the remedy."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
-    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
-        raise ValueError(f"{text!r}: write a peer as HOST:PORT, IPv6 as [ADDRESS]:PORT")
-    return match[1] or match[2], int(match[3]) if match[3] else None
 
 
 def read_nodes(path: Path) -> list[tuple[str, int]]:

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from hftcore.addresses import get_network
 from hftcore.errors import ConfigError
+from hftcore.peers import parse_endpoint
 from runner.config import format_btc, load, parse_btc
-from runner.peers import PeerPlan, parse_endpoint
+from runner.peers import PeerPlan
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "docs/examples/whale.toml"
 GENESIS = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
