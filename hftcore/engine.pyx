@@ -487,13 +487,13 @@ cdef class Engine:
     def _add_managed(self):
         """The slots of the manager, and what dials in; before the start."""
         cdef hft_peer_role role
-        fixed = len(self._peers)
-        for role, n in ((HFT_ROLE_MANAGED, self._manager.outbound(fixed)),
-                        (HFT_ROLE_INBOUND, self._manager.max_inbound)):
-            if n:
-                check(hft_engine_add_slots(self._engine, role, n), f"at most {HFT_ENGINE_PEERS_MAX} peers in all")
-                self._peers += [(None, 0)] * n
+        outbound, inbound = self._manager.outbound(len(self._peers)), self._manager.max_inbound
+        if len(self._peers) + outbound + inbound > HFT_ENGINE_PEERS_MAX:
+            raise ConfigError(f"at most {HFT_ENGINE_PEERS_MAX} peers in all, those that dial in included")
         listener = self._manager.open_listener()
+        for role, n in ((HFT_ROLE_MANAGED, outbound), (HFT_ROLE_INBOUND, inbound)):
+            check(hft_engine_add_slots(self._engine, role, n))
+            self._peers += [(None, 0)] * n
         if listener is not None:
             hft_engine_listen(self._engine, listener.detach())
 

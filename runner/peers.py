@@ -116,7 +116,7 @@ class PeerPlan:
 
 
 def _ms(ns: int) -> str:
-    return f"{ns / 1e6:.0f} ms" if ns else ""
+    return "" if not ns else f"{ns / 1e6:.0f} ms" if ns >= 9_500_000 else f"{ns / 1e6:.1f} ms"
 
 
 def print_peers(console: Console, peers: Sequence[PeerInfo]) -> None:

@@ -424,5 +424,13 @@ def test_a_port_in_use_is_an_error_at_the_start(stage: Stage) -> None:
     with rig.Listener() as taken:
         engine = Engine(network="regtest", backend=stage.backend)  # type: ignore[arg-type]
         engine.manage(PeerManager(listen=("127.0.0.1", taken.port), seeds=False))
-        with pytest.raises(OSError, match="in use"):
-            engine.start()
+        for _ in range(2):
+            with pytest.raises(OSError, match="in use"):
+                engine.start()
+    engine.start()
+    assert [peer.role for peer in engine.peers()].count("inbound") == 16
+    engine.stop()
+    engine = Engine(network="regtest")
+    engine.manage(PeerManager(listen=("127.0.0.1", 0), seeds=False, target=113))
+    with pytest.raises(ConfigError, match="at most 128 peers in all"):
+        engine.start()

@@ -19,7 +19,7 @@ int hft_engine_add_slots(hft_engine *e, hft_peer_role role, uint32_t n) {
         hft_engine_peer *p = &e->peers[e->n_peers++];
         p->role = p->info.role = (uint8_t)role;
     }
-    e->ask_addresses |= role == HFT_ROLE_MANAGED;
+    e->ask_addresses |= role == HFT_ROLE_MANAGED && n != 0;
     return (int)first;
 }
 
