@@ -449,9 +449,10 @@ cdef class PresignedOrders:
     """Messages of one template, signed ahead for the coming steps of the clock: when it matters, they are only taken.
 
     template: has a timestamp slot and a text slot for the client order id, named here. id_prefix: begins each id; eight
-    hex digits, a serial number, follow. values: of the other slots. count: messages kept, 4 to 64, a quarter of them in
-    the past. step_ms: between their timestamps. window_ms: no message with an older timestamp is given out; make it
-    less than the venue's receive window. The template may be rendered in between.
+    hex digits, a serial number, follow, which begins at 0: a prefix that was used before, in another run or by another
+    object, gives ids that were used before. values: of the other slots. count: messages kept, 4 to 64, a quarter of
+    them in the past. step_ms: between their timestamps. window_ms: no message with an older timestamp is given out;
+    make it less than the venue's receive window. The template may be rendered in between.
 
     Raises LocalProtocolError: count, step_ms or window_ms (less than step_ms) out of range, no such slots, an id that
     is too long, values that do not fit.

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from hftcore import RiskLimits
 from hftcore.errors import ConfigError
 from hftcore.venues import Slot, Template
 from tests.integration import rig
@@ -73,6 +74,28 @@ def check_order(stage: Stage) -> str:
     request = stage.venue.expect_order()
     check_signature(request)
     return str(request["params"]["newClientOrderId"])
+
+
+def test_what_may_not_leave_does_not(stage: Stage) -> None:
+    """The gate stands before what was signed ahead, and a dry run goes no further."""
+    engine = stage.start(rules=[rig.rule(presign=True)], dry_run=True)
+    time.sleep(0.1)
+    stage.peer.deliver(rig.deposit(1))
+    assert ID.fullmatch(rig.wait_order(engine, "dry_run").client_id)
+    engine.stop(1.0)
+    engine = stage.start(
+        rules=[rig.rule(presign=True)], risk=RiskLimits(burst=1, refill_ms=3_600_000, window_notional="9999999999")
+    )
+    time.sleep(0.1)
+    for seed in (1, 2):
+        stage.peer.deliver(rig.deposit(seed))
+    assert ID.fullmatch(check_order(stage))
+    rig.wait_order(engine, "sent")
+    assert rig.wait_order(engine, "refused").reason == "HFT_E_RISK_RATE"
+    engine.kill()
+    stage.peer.deliver(rig.deposit(3))
+    assert rig.wait_order(engine, "refused").reason == "HFT_E_RISK_KILLED"
+    assert engine.stats().orders_sent == 1
 
 
 def test_runs_do_not_share_ids(stage: Stage) -> None:

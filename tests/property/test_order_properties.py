@@ -11,11 +11,11 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hftcore.errors import LocalProtocolError
-from hftcore.orders import OrderTemplate
+from hftcore.orders import OrderTemplate, PresignedOrders
 from hftcore.venues import Slot
 
 PLAIN = string.ascii_letters + string.digits + "_.-"
@@ -132,6 +132,74 @@ def test_render(template, secret: bytes, data: st.DataObject) -> None:
         assert len(rendered) <= order.max_len
         name = data.draw(st.sampled_from([*values]))
         values[name] = data.draw(value_of(slots[name]))
+
+
+AHEAD_SLOTS = {
+    "client_id": Slot("text", max_len=12),
+    "timestamp": Slot("timestamp", scale=6),
+    "note": Slot("text", max_len=20),
+    "quantity": Slot("decimal_trimmed", scale=8),
+    "signature": Slot("signature_hex"),
+    "date": Slot("rfc3339", scale=6, of="timestamp"),
+}
+notes = st.text(PLAIN, min_size=1, max_size=20)
+moves = st.one_of(st.integers(0, 12), st.integers(-200, 200)).map(lambda n: n * 5_000_000)
+steps = st.one_of(
+    st.tuples(st.just("refresh"), st.sampled_from([1, 3, 100])),
+    st.tuples(st.just("take"), st.just(0)),
+    st.tuples(st.just("take"), st.just(0)),
+    st.tuples(st.just("move"), moves),
+    st.tuples(st.just("render"), notes),
+    st.tuples(st.just("fail"), notes),
+)
+
+
+@settings(max_examples=400)
+@given(count=st.integers(4, 64), window_ms=st.integers(10, 150), note=notes, steps=st.lists(steps, max_size=40))
+def test_presigned(count: int, window_ms: int, note: str, steps: list[tuple[str, object]]) -> None:
+    """Whatever comes between, and wherever the clock goes: each is what render gives, valid in time, and given once."""
+    text = " ".join(f"${{{name}}}" for name in AHEAD_SLOTS if name != "signature")
+    order = OrderTemplate(text + " ${signature}", text, slots=AHEAD_SLOTS, secret=b"secret")
+    values = {"note": note, "quantity": "0.5"}
+    orders = PresignedOrders(order, id_prefix="a-", values=values, count=count, window_ms=window_ms)
+    now, ids = 1_645_423_376_532_000_000, []
+    while orders.refresh(now):
+        pass
+    for what, how in steps:
+        if what == "move":
+            assert isinstance(how, int)
+            now += how
+        elif what == "refresh":
+            assert isinstance(how, int)
+            signed = [orders.refresh(now) for _ in range(how)]
+            assert signed == sorted(signed, reverse=True)
+        elif what == "render":
+            order.render(client_id="other", timestamp=now, note=str(how), quantity="7")
+        elif what == "fail":
+            with pytest.raises(LocalProtocolError, match="slot client_id"):
+                order.render(client_id="&", timestamp=now, note=str(how), quantity="7")
+        elif taken := orders.take(now):
+            assert 0 <= now - taken.timestamp_ns <= window_ms * 1_000_000
+            expected = render(
+                text,
+                AHEAD_SLOTS,
+                values
+                | {
+                    "client_id": taken.client_id,
+                    "timestamp": taken.timestamp_ns,
+                    "quantity": 50_000_000,
+                },
+            )
+            assert taken.message == expected + b" " + hmac.new(b"secret", expected, "sha256").hexdigest().encode()
+            ids.append(taken.client_id)
+    assert len(set(ids)) == len(ids)
+    # None was missed: what has just been made for this moment is there.
+    while orders.refresh(now):
+        pass
+    newest = orders.take(now)
+    assert newest is not None
+    assert newest.timestamp_ns == now // 10_000_000 * 10_000_000
+    assert newest.client_id not in ids
 
 
 @given(text=st.text(max_size=12), scale=st.integers(0, 18))

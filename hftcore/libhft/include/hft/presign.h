@@ -34,7 +34,7 @@ typedef struct {
     uint8_t *messages;
     size_t stride;
     char id[HFT_ORDER_TEXT_MAX];
-} hft_presign;
+} hft_presign; /* points into itself: it must stay where it was initialised */
 
 typedef struct {
     const char *message, *id; /* views until the next call */
