@@ -93,6 +93,8 @@ cdef dict KINDS = {
 PLACEHOLDER = re.compile(r"\$\{([^}]*)\}")
 SLOT_NAME = re.compile(r"[a-z][a-z0-9_]{0,22}")
 cdef object MS = 1_000_000
+cdef enum:
+    DECIMAL_EXPONENT_MAX = 100  # beyond any slot; written out, a larger one could fill the memory
 
 
 cdef extern from "Python.h":
@@ -197,6 +199,8 @@ cdef int parse_decimal(uint64_t *out, str name, object value, unsigned int scale
     cdef int rc
     if not isinstance(value, str):
         if isinstance(value, Decimal):
+            if value.is_finite() and abs(value.adjusted()) > DECIMAL_EXPONENT_MAX:
+                raise make_error(HFT_E_ORDER_VALUE, f"slot {name}: {value} is out of range", None)
             value = format(value, "f")
         elif type(value) is int:
             value = str(integer_value(name, value))
@@ -443,6 +447,9 @@ class PresignedOrder(NamedTuple):
     message: bytes
     client_id: str
     timestamp_ns: int
+
+    def __repr__(self):
+        return f"PresignedOrder(client_id={self.client_id!r}, timestamp_ns={self.timestamp_ns}, message=***)"
 
 
 cdef class PresignedOrders:

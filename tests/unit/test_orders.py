@@ -94,6 +94,8 @@ def test_wrong_types_name_the_slot(order: OrderTemplate, slot: str, value: objec
         ("quantity", "1e3", "HFT_E_TEXT_DIGIT"),
         ("quantity", "184467440737.09551616", "HFT_E_TEXT_OVERFLOW"),
         ("quantity", 10**12, "HFT_E_TEXT_OVERFLOW"),
+        ("quantity", Decimal("1E+999999999"), "HFT_E_ORDER_VALUE"),
+        ("quantity", Decimal("1E-999999999"), "HFT_E_ORDER_VALUE"),
         ("quantity", -1, "HFT_E_ORDER_VALUE"),
         ("quantity", 1 << 64, "HFT_E_ORDER_VALUE"),
         ("time", -1, "HFT_E_ORDER_VALUE"),
@@ -349,6 +351,7 @@ def test_presigned_orders_are_what_render_would_give() -> None:
         assert order.message == reference.render(id=order.client_id, time=order.timestamp_ns, quantity="0.5", count=3)
         ids.add(order.client_id)
         now += 10 * MS
+        assert order.message.decode() not in repr(order)
     assert len(ids) == 10
     assert all(name.startswith("a-") and len(name) == 10 for name in ids)
 

@@ -225,7 +225,7 @@ int hft_engine_sign_ahead(hft_engine *e) {
 /* Walks the way of an order up to the last step, without taking it: code and data that lay idle for some milliseconds
  * are out of the caches, and the first order would pay for it (tls.h has figures). */
 void hft_engine_rehearse(hft_engine *e) {
-    static const client_id id = {9, "rehearsal"};
+    static const client_id id = {28, "rehearsal-000000000000000000"}; /* as long as an order's: nothing moves */
     for (uint32_t i = 0; i < e->n_rules && i < HFT_REHEARSED_RULES; i++) {
         hft_engine_rule *rule = &e->rules[(e->next_rehearsed++) % e->n_rules];
         const hft_engine_venue *v = &e->venues[rule->venue];
