@@ -1,8 +1,9 @@
 """The same job as the engine's hot path in Python: bytes of a `tx` message in, TLS record with a signed order out.
 
 Both versions check the message's checksum, find what the outputs pay to watched scripts, compute the txid, drop what
-was seen before, and make the Binance LIMIT order (python_order.py): client id from the txid, timestamp, HMAC-SHA-256,
-JSON, masked WebSocket frame, TLS record.
+was seen before or spends what an earlier deposit spent, see that the owner who is paid does not spend himself (of
+inputs that show a P2WPKH key, as those here do), and make the Binance LIMIT order (python_order.py): client id from the
+txid, timestamp, HMAC-SHA-256, JSON, masked WebSocket frame, TLS record.
 
 - ``Idiomatic`` is what one writes first, and readably: struct, a cursor, and the idiomatic order.
 - ``Careful`` is what one writes after profiling: no objects where bytes do, hash states that are copied instead of
@@ -35,6 +36,10 @@ MAGIC = bytes.fromhex("fabfb5da")  # regtest
 
 def sha256d(data: bytes) -> bytes:
     return hashlib.sha256(hashlib.sha256(data).digest()).digest()
+
+
+def hash160(data: bytes) -> bytes:
+    return hashlib.new("ripemd160", hashlib.sha256(data).digest()).digest()
 
 
 def make_message(script: bytes) -> tuple[bytes, str]:
@@ -111,22 +116,23 @@ class Idiomatic:
         self.watched = watched
         self.session = session
         self.seen: set[str] = set()
+        self.spent: dict[bytes, str] = {}
         self.order = IdiomaticOrder()
 
-    def transaction(self, raw: bytes) -> tuple[str, dict[str, int]]:
-        """The txid, and what is paid to each watched owner."""
+    def transaction(self, raw: bytes) -> tuple[str, list[bytes], dict[str, int]]:
+        """The txid, the outpoints it spends, and what is paid to each watched owner who does not spend."""
         reader = Reader(raw)
         version = reader.take(4)
         segwit = raw[4:6] == b"\0\1"
         if segwit:
             reader.take(2)
         start = reader.pos
+        outpoints = []
         for _ in range(reader.compact_size()):
-            reader.take(36)
+            outpoints.append(reader.take(36))
             reader.take(reader.compact_size())
             reader.take(4)
         paid: dict[str, int] = {}
-        n_inputs = raw[start]
         for _ in range(reader.compact_size()):
             (value,) = struct.unpack("<Q", reader.take(8))
             label = self.watched.get(reader.take(reader.compact_size()))
@@ -134,11 +140,12 @@ class Idiomatic:
                 paid[label] = paid.get(label, 0) + value
         end = reader.pos
         if segwit:
-            for _ in range(n_inputs):
-                for _ in range(reader.compact_size()):
-                    reader.take(reader.compact_size())
+            for _ in outpoints:
+                items = [reader.take(reader.compact_size()) for _ in range(reader.compact_size())]
+                if len(items) == 2 and len(items[1]) == 33:
+                    paid.pop(self.watched.get(b"\0\x14" + hash160(items[1]), ""), None)
         locktime = reader.take(4)
-        return sha256d(version + raw[start:end] + locktime)[::-1].hex(), paid
+        return sha256d(version + raw[start:end] + locktime)[::-1].hex(), outpoints, paid
 
     def on_message(self, message: bytes) -> bytes | None:
         """The TLS record that answers a `tx` message, if there is one."""
@@ -146,10 +153,11 @@ class Idiomatic:
         payload = message[24 : 24 + length]
         if magic != MAGIC or command.rstrip(b"\0") != b"tx" or sha256d(payload)[:4] != checksum:
             return None
-        txid, paid = self.transaction(payload)
-        if not paid or txid in self.seen:
+        txid, outpoints, paid = self.transaction(payload)
+        if not paid or txid in self.seen or any(outpoint in self.spent for outpoint in outpoints):
             return None
         self.seen.add(txid)
+        self.spent.update(dict.fromkeys(outpoints, txid))
         self.session.client.write(self.order.frame(f"h00-{txid[:24]}"))
         return self.session.outgoing.read()
 
@@ -174,8 +182,43 @@ class Careful:
         self.write = session.client.write
         self.read = session.outgoing.read
         self.seen: set[bytes] = set()
+        self.spent: dict[bytes, bytes] = {}
         self.new_sha256 = hashlib.sha256().copy  # much cheaper than hashlib.sha256(): no lookup of the algorithm
+        self.new_ripemd160 = hashlib.new("ripemd160").copy
         self.order = CarefulOrder()
+
+    def inputs(self, raw: bytes, pos: int) -> tuple[list[bytes], int]:
+        """The outpoints that are spent, and where the inputs end."""
+        n_inputs, pos = compact_size(raw, pos)
+        outpoints = []
+        for _ in range(n_inputs):
+            outpoints.append(raw[pos : pos + 36])
+            length = raw[pos + 36]
+            if length < 0xFD:
+                pos += 41 + length
+            else:
+                length, pos = compact_size(raw, pos + 36)
+                pos += length + 4
+        return outpoints, pos
+
+    def spenders(self, raw: bytes, pos: int, n_inputs: int) -> set[str]:
+        """The watched owners whose keys the witnesses, which begin at pos, show."""
+        found = set()
+        for _ in range(n_inputs):
+            n_items = raw[pos]
+            pos += 1
+            begin = length = 0
+            for _ in range(n_items):
+                length, begin = compact_size(raw, pos)
+                pos = begin + length
+            if n_items == 2 and length == 33:
+                inner, outer = self.new_sha256(), self.new_ripemd160()
+                inner.update(raw[begin:pos])
+                outer.update(inner.digest())
+                owner = self.watched.get(b"\0\x14" + outer.digest())
+                if owner is not None:
+                    found.add(owner)
+        return found
 
     def on_message(self, message: bytes) -> bytes | None:
         """The TLS record that answers a `tx` message, if there is one."""
@@ -188,33 +231,32 @@ class Careful:
         if outer.digest()[:4] != message[20:24]:
             return None
         start = 6 if raw[4] == 0 else 4
-        n_inputs, pos = compact_size(raw, start)
-        for _ in range(n_inputs):
-            length = raw[pos + 36]
-            if length < 0xFD:
-                pos += 41 + length
-            else:
-                length, pos = compact_size(raw, pos + 36)
-                pos += length + 4
+        outpoints, pos = self.inputs(raw, start)
         n_outputs, pos = compact_size(raw, pos)
-        watched, paid = self.watched, 0
+        watched, owners = self.watched, set()
         for _ in range(n_outputs):
             length = raw[pos + 8]
             begin = pos + 9
             if length >= 0xFD:
                 length, begin = compact_size(raw, pos + 8)
-            if raw[begin : begin + length] in watched:
-                paid += int.from_bytes(raw[pos : pos + 8], "little")
+            if (owner := watched.get(raw[begin : begin + length])) is not None:
+                owners.add(owner)
             pos = begin + length
-        if not paid:
+        if not owners:
             return None
+        if start == 6:
+            owners -= self.spenders(raw, pos, len(outpoints))
+            if not owners:
+                return None
         inner, outer = self.new_sha256(), self.new_sha256()
         inner.update(raw[:4] + raw[start:pos] + raw[-4:])
         outer.update(inner.digest())
         txid = outer.digest()
-        if txid in self.seen:
+        if txid in self.seen or not self.spent.keys().isdisjoint(outpoints):
             return None
         self.seen.add(txid)
+        for outpoint in outpoints:
+            self.spent[outpoint] = txid
         self.write(self.order.frame(b"h00-" + txid[:19:-1].hex().encode()))
         return self.read()
 
