@@ -22,7 +22,18 @@ from rich.console import Console
 
 from hftcore import Engine, EngineLimits, RiskLimits, Rule, WatchTable
 from hftcore.errors import ConfigError, HftError
-from hftcore.events import DepositEvent, EngineStats, Event, Latency, OrderEvent
+from hftcore.events import (
+    DepositEvent,
+    EngineStats,
+    Event,
+    InternalEvent,
+    Latency,
+    OrderEvent,
+    ReplacementEvent,
+    RevokedEvent,
+    Signal,
+    WithdrawalEvent,
+)
 from hftcore.venues import Credentials, Order
 from hftcore.venues.binance import BINANCE
 from runner.config import format_btc, load_watch
@@ -88,12 +99,11 @@ class Outcome:
         return not self.differences
 
 
-def expected_orders(report: Report, min_sat: int) -> set[ExpectedOrder]:
-    """The orders that the delivered transactions call for: one per transaction with a large enough deposit."""
+def expected_orders(report: Report) -> set[ExpectedOrder]:
+    """The orders that the delivered transactions call for: one for each large deposit, however it is replaced."""
     return {
-        ExpectedOrder(client_order_id(0, deposit.txid), _ORDER.symbol, _ORDER.side, Decimal(_ORDER.quantity))
-        for deposit in report.deposits
-        if deposit.amount_sat >= min_sat
+        ExpectedOrder(client_order_id(0, txid), _ORDER.symbol, _ORDER.side, Decimal(_ORDER.quantity))
+        for txid in report.expected
     }
 
 
@@ -109,13 +119,38 @@ def compare_orders(expected: set[ExpectedOrder], report: Report) -> list[str]:
     return missing + extra + twice
 
 
-def compare_deposits(seen: Counter[tuple[str, int, str]], report: Report) -> list[str]:
-    """How the deposits that the engine reported differ from those in the delivered transactions."""
-    there = Counter(
-        (deposit.txid, deposit.amount_sat, deposit.label) for deposit in report.deposits if deposit.amount_sat
+Finding = tuple[str, str, str, int]  # kind of signal, txid; owner, or the earlier txid; satoshi
+
+
+def finding_of(signal: Signal) -> Finding | None:
+    """What is compared of a signal; nothing of a whale."""
+    match signal:
+        case DepositEvent():
+            return "deposit", signal.txid, signal.label, signal.amount_sat
+        case WithdrawalEvent():
+            return "withdrawal", signal.txid, signal.label, 0
+        case InternalEvent():
+            return "internal", signal.txid, signal.label, 0
+        case ReplacementEvent():
+            return "replacement", signal.txid, signal.replaces, 0
+        case RevokedEvent():
+            return "revocation", signal.txid, f"{signal.label}, {signal.replaces}", signal.amount_sat
+    return None
+
+
+def compare_signals(seen: Counter[Finding], report: Report) -> list[str]:
+    """How the signals that the engine reported differ from what the delivered transactions are."""
+    there: Counter[Finding] = Counter(
+        ("deposit", deposit.txid, deposit.label, deposit.amount_sat)
+        for deposit in report.deposits
+        if deposit.amount_sat
     )
-    return [f"deposit not reported: {_show_deposit(item)}" for item in sorted(there - seen)] + [
-        f"deposit that is none: {_show_deposit(item)}" for item in sorted(seen - there)
+    there.update(("withdrawal", txid, label, 0) for txid, label in report.withdrawals)
+    there.update(("internal", txid, label, 0) for txid, label in report.internals)
+    there.update(("replacement", txid, earlier, 0) for txid, earlier in report.replacements)
+    there.update(("revocation", r.txid, f"{r.label}, {r.replaces}", r.amount_sat) for r in report.revocations)
+    return [f"not reported: {_show_finding(item)}" for item in sorted(there - seen)] + [
+        f"reported, but is none: {_show_finding(item)}" for item in sorted(seen - there)
     ]
 
 
@@ -123,9 +158,9 @@ def _show(order: ExpectedOrder) -> str:
     return f"{order.client_id} {order.side} {order.quantity} {order.symbol}"
 
 
-def _show_deposit(deposit: tuple[str, int, str]) -> str:
-    txid, amount, label = deposit
-    return f"{format_btc(amount)} BTC to {label} in {txid}"
+def _show_finding(finding: Finding) -> str:
+    kind, txid, of, amount = finding
+    return f"{kind} {txid}: {of} {format_btc(amount) if amount else ''}".rstrip()
 
 
 class Demo:
@@ -135,7 +170,7 @@ class Demo:
         self.options = options
         self.console = console
         self.interrupt = Interrupt()
-        self.seen: Counter[tuple[str, int, str]] = Counter()
+        self.seen: Counter[Finding] = Counter()
         self.open_orders: set[str] = set()
         self.refused: Counter[str] = Counter()
         self.notes: list[str] = []
@@ -150,6 +185,8 @@ class Demo:
             seed=self.options.seed,
             rate=self.options.rate,
             threshold_sat=self.options.min_sat,
+            house_share=0.0 if self.options.addresses else 0.03,
+            conflict_share=0.2,
             transactions=self.options.transactions,
             peers=(PeerSettings(seed=self.options.seed), PeerSettings(seed=self.options.seed + 1)),
             venue=VenueSettings(
@@ -233,17 +270,19 @@ class Demo:
                 self._take(event, view)
         report = sim.report()
         stats = engine.stats()
-        expected = expected_orders(report, self.options.min_sat)
+        expected = expected_orders(report)
         differences = compare_orders(expected, report)
         if not stats.events_dropped:
-            differences += compare_deposits(self.seen, report)
+            differences += compare_signals(self.seen, report)
         return Outcome(
             seconds=seconds,
             backend=backend,
             stats=stats,
             latency=engine.latency(),
             report=report,
-            matched=sum(n for (_, amount, _), n in self.seen.items() if amount >= self.options.min_sat),
+            matched=sum(
+                n for (kind, *_, amount), n in self.seen.items() if kind == "deposit" and amount >= self.options.min_sat
+            ),
             expected=len(expected),
             differences=differences,
             refused=self.refused,
@@ -253,9 +292,11 @@ class Demo:
     def _take(self, event: Event | None, view: View) -> None:
         if event is None:
             return
-        if isinstance(event, DepositEvent):
-            self.seen[event.txid, event.amount_sat, event.label] += 1
-            if event.amount_sat < self.options.min_sat:
+        if isinstance(event, Signal):
+            finding = finding_of(event)
+            if finding is not None:
+                self.seen[finding] += 1
+            if isinstance(event, DepositEvent) and event.amount_sat < self.options.min_sat:
                 return
         elif isinstance(event, OrderEvent):
             if event.state == "sent":
@@ -306,6 +347,10 @@ def to_dict(outcome: Outcome) -> dict[str, Any]:
         "whales": stats.whales,
         "deposits": stats.deposits,
         "deposits_matched": outcome.matched,
+        "withdrawals": stats.withdrawals,
+        "internals": stats.internals,
+        "replacements": stats.replacements,
+        "revoked": stats.revoked,
         "orders": {
             "expected": outcome.expected,
             "received": len(outcome.report.orders),
@@ -336,6 +381,8 @@ def print_summary(console: Console, outcome: Outcome) -> None:
     line("transactions seen", f"{stats.transactions:,} in {outcome.seconds:.1f} s ({rate:,.0f}/s, {outcome.backend})")
     line("whales", f"{stats.whales:,}")
     line("deposits that matched", f"{outcome.matched:,} of {stats.deposits:,} payments to watched wallets")
+    line("withdrawals", f"{stats.withdrawals:,}, and {stats.internals:,} moves within one house")
+    line("replacements", f"{stats.replacements:,}, of which {stats.revoked:,} revoked a deposit")
     line("orders sent", f"{stats.orders_sent:,}")
     line("orders acknowledged", f"{stats.orders_acknowledged:,}")
     line("orders filled", f"{stats.orders_filled:,}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 MONEY_MAX = 21_000_000 * 100_000_000
 
@@ -45,6 +45,7 @@ class Tx:
     stripped: bytes
     txid: str
     wtxid: str
+    inputs: tuple[TxInput, ...]
     outputs: tuple[TxOutput, ...]
 
     @property
@@ -102,13 +103,13 @@ def encode(inputs: Sequence[TxInput], outputs: Sequence[TxOutput], *, version: i
     if any(txin.witness for txin in inputs):
         witness = b"".join(compact_size(len(txin.witness)) + b"".join(map(_var_bytes, txin.witness)) for txin in inputs)
         raw = head + b"\x00\x01" + body + witness + tail
-    return _tx(raw, stripped, tuple(outputs))
+    return _tx(raw, stripped, tuple(inputs), tuple(outputs))
 
 
-def _tx(raw: bytes, stripped: bytes, outputs: tuple[TxOutput, ...]) -> Tx:
+def _tx(raw: bytes, stripped: bytes, inputs: tuple[TxInput, ...], outputs: tuple[TxOutput, ...]) -> Tx:
     txid = sha256d(stripped)[::-1].hex()
     wtxid = txid if raw is stripped else sha256d(raw)[::-1].hex()
-    return Tx(raw, stripped, txid, wtxid, outputs)
+    return Tx(raw, stripped, txid, wtxid, inputs, outputs)
 
 
 class Reader:
@@ -159,10 +160,10 @@ def read_tx(reader: Reader) -> Tx:
     n_inputs = reader.compact_size("input count")
     if n_inputs == 0:
         raise DecodeError(f"a transaction without inputs at offset {start}")
+    inputs = []
     for _ in range(n_inputs):
-        reader.take(36, "outpoint")
-        reader.var_bytes("scriptSig")
-        reader.take(4, "sequence")
+        prev_txid, prev_index = reader.take(32, "outpoint"), reader.u32("outpoint")
+        inputs.append(TxInput(prev_txid, prev_index, reader.var_bytes("scriptSig"), reader.u32("sequence")))
     outputs = []
     for _ in range(reader.compact_size("output count")):
         value = int.from_bytes(reader.take(8, "value"), "little")
@@ -174,14 +175,14 @@ def read_tx(reader: Reader) -> Tx:
     body = reader.data[body_start : reader.pos]
     if segwit:
         witness_start = reader.pos
-        for _ in range(n_inputs):
-            for _ in range(reader.compact_size("witness item count")):
-                reader.var_bytes("witness item")
+        for i, txin in enumerate(inputs):
+            count = reader.compact_size("witness item count")
+            inputs[i] = replace(txin, witness=tuple([reader.var_bytes("witness item") for _ in range(count)]))
         if not any(reader.data[witness_start : reader.pos]):
             raise DecodeError(f"a superfluous witness at offset {witness_start}")
     stripped = head + body + reader.take(4, "locktime")
     raw = reader.data[start : reader.pos] if segwit else stripped
-    return _tx(raw, stripped, tuple(outputs))
+    return _tx(raw, stripped, tuple(inputs), tuple(outputs))
 
 
 def decode(raw: bytes) -> Tx:

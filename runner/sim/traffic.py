@@ -6,8 +6,8 @@ orders the engine has to send.
 
 from __future__ import annotations
 
-import hashlib
 import random
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,10 +24,23 @@ from runner.sim.serialize import (
     push,
     read_tx,
 )
+from runner.sim.wallets import (
+    Wallet,
+    demo_wallets,
+    multisig,
+    op_return,
+    owner_of,
+    p2pk,
+    p2pkh,
+    p2sh,
+    signature,
+    witness_program,
+)
 
 COIN = 100_000_000
 _DUST = 546
 _TX_MIN, _TX_MAX = 60, 4_000_000
+_GAP = 400  # transactions between one and its replacement: enough that nobody can see them in the other order
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -40,13 +53,24 @@ class Deposit:
     label: str
 
 
+def senders(tx: Tx, watched: Mapping[bytes, str]) -> set[str]:
+    """The watched owners whom the inputs show."""
+    scripts = map(owner_of, tx.inputs)
+    return {watched[script] for script in scripts if script is not None and script in watched}
+
+
 def deposits(tx: Tx, watched: Mapping[bytes, str]) -> list[Deposit]:
-    """The deposits in tx, one per watched script, in the order of their first output."""
+    """The deposits in tx, one per watched script whose owner does not spend, in the order of their first output."""
     sums: dict[bytes, int] = {}
     for output in tx.outputs:
         if output.script in watched:
             sums[output.script] = sums.get(output.script, 0) + output.value
-    return [Deposit(tx.txid, script, amount, watched[script]) for script, amount in sums.items()]
+    own = senders(tx, watched) if sums else ()
+    return [
+        Deposit(tx.txid, script, amount, watched[script])
+        for script, amount in sums.items()
+        if watched[script] not in own
+    ]
 
 
 def client_order_id(rule: int, txid: str) -> str:
@@ -54,63 +78,9 @@ def client_order_id(rule: int, txid: str) -> str:
     return f"h{rule:02x}-{txid[:24]}"
 
 
-# ---- scripts ----
-
-
-def p2pk(key: bytes) -> bytes:
-    """Pay to a public key of 33 or 65 bytes."""
-    return push(key) + b"\xac"
-
-
-def p2pkh(key_hash: bytes) -> bytes:
-    """Pay to the HASH160 of a public key."""
-    return b"\x76\xa9\x14" + key_hash + b"\x88\xac"
-
-
-def p2sh(script_hash: bytes) -> bytes:
-    """Pay to the HASH160 of a script."""
-    return b"\xa9\x14" + script_hash + b"\x87"
-
-
-def witness_program(version: int, program: bytes) -> bytes:
-    """A witness program: version 0 with 20 (P2WPKH) or 32 bytes (P2WSH), version 1 with 32 (P2TR), or unknown ones."""
-    return bytes((version + 0x50 if version else 0,)) + push(program)
-
-
-def multisig(required: int, keys: Sequence[bytes]) -> bytes:
-    """Bare multisig."""
-    return bytes((0x50 + required,)) + b"".join(map(push, keys)) + bytes((0x50 + len(keys), 0xAE))
-
-
-def op_return(data: bytes) -> bytes:
-    """A data carrier, unspendable."""
-    return b"\x6a" + push(data)
-
-
 def demo_watch_list() -> dict[bytes, str]:
-    """Made-up wallets of made-up owners, of every script type: scriptPubKey -> label.
-
-    The keys are hashes of the labels, so nobody owns them, and no real address is presented as anybody's.
-    """
-
-    def digest(name: str, size: int = 32) -> bytes:
-        return hashlib.sha256(f"hftcore demo wallet {name}".encode()).digest()[:size]
-
-    table: dict[bytes, str] = {}
-    for owner in ("Binance (demo)", "Kraken (demo)", "Coinbase (demo)"):
-        keys = [b"\x02" + digest(f"{owner} key {i}") for i in range(3)]
-        for script in (
-            p2pk(keys[0]),
-            p2pkh(digest(f"{owner} p2pkh", 20)),
-            p2sh(digest(f"{owner} p2sh", 20)),
-            witness_program(0, digest(f"{owner} p2wpkh", 20)),
-            witness_program(0, digest(f"{owner} p2wsh")),
-            witness_program(1, digest(f"{owner} p2tr")),
-            multisig(2, keys),
-            witness_program(2, digest(f"{owner} future")),
-        ):
-            table[script] = owner
-    return table
+    """Made-up wallets of made-up owners, of every script type: scriptPubKey -> label; see demo_wallets."""
+    return {wallet.script: wallet.owner for wallet in demo_wallets()}
 
 
 # ---- making transactions up ----
@@ -130,15 +100,33 @@ class Generator:
 
     watched: scriptPubKey -> label of the wallets that get paid; threshold_sat: deposits lie around it, on both sides,
     and now and then exactly on it; deposit_share: share of transactions that pay a watched wallet.
+    wallets: some of the watched ones that can be spent from; house_share: share of transactions that do, moving within
+    one house, peeling off payments, or paying another house. conflict_share: share of deposits that are replaced,
+    _GAP transactions later, by another payment of the same coins, to the same wallets or to others.
     """
 
     def __init__(
-        self, *, seed: int, watched: Mapping[bytes, str], threshold_sat: int = COIN, deposit_share: float = 0.04
+        self,
+        *,
+        seed: int,
+        watched: Mapping[bytes, str],
+        threshold_sat: int = COIN,
+        deposit_share: float = 0.04,
+        wallets: Sequence[Wallet] = (),
+        house_share: float = 0.0,
+        conflict_share: float = 0.0,
     ) -> None:
         self._random = random.Random(seed)
         self._watched = list(watched)
         self._threshold = threshold_sat
         self._deposit_share = deposit_share if self._watched else 0.0
+        self._wallets = [wallet for wallet in wallets if wallet.can_spend]
+        self._homes = wallets
+        self._house_share = house_share if self._wallets else 0.0
+        self._conflict_share = conflict_share
+        self._made = 0
+        self._peeled: dict[Wallet, tuple[bytes, int]] = {}  # where the rest of a chain lies
+        self._replaced: deque[tuple[int, list[TxInput], list[TxOutput]]] = deque()
 
     def __iter__(self) -> Iterator[Tx]:
         while True:
@@ -147,12 +135,59 @@ class Generator:
     def make(self) -> Tx:
         """The next transaction."""
         rng = self._random
+        self._made += 1
+        if self._replaced and self._replaced[0][0] <= self._made:
+            return self._replacement()
+        if self._house_share and rng.random() < self._house_share:
+            return self._house_move()
         inputs = [self._input() for _ in range(self._count(((1, 72), (2, 15), (5, 10), (40, 3))))]
         outputs = [self._output() for _ in range(self._count(((2, 78), (1, 10), (5, 9), (30, 2), (400, 1))))]
         if rng.random() < self._deposit_share:
             self._add_deposit(outputs)
+            if self._conflict_share and rng.random() < self._conflict_share:
+                self._replaced.append((self._made + _GAP, inputs, outputs))
         locktime = rng.randrange(840_000, 900_000) if rng.random() < 0.3 else 0
         return encode(inputs, outputs, version=rng.choice((1, 2, 2, 2)), locktime=locktime)
+
+    def _replacement(self) -> Tx:
+        """The same coins once more, with a higher fee: still for the wallet, for another one, or taken back."""
+        rng = self._random
+        _, inputs, outputs = self._replaced.popleft()
+        (kind,) = rng.choices(("bump", "elsewhere", "back"), (50, 15, 35))
+        scripts = {"bump": None, "elsewhere": rng.choice(self._watched), "back": self._script("p2wpkh")}
+        outputs = [
+            TxOutput(out.value, scripts[kind] or out.script) if out.script in self._watched else out for out in outputs
+        ]
+        outputs.append(TxOutput(_DUST, self._script("p2wpkh")))
+        inputs = [*inputs[: rng.randint(1, len(inputs))], self._input()]
+        if rng.random() < 0.4:
+            self._replaced.append((self._made + _GAP, inputs, outputs))
+        return encode(inputs, outputs)
+
+    def _house_move(self) -> Tx:
+        rng = self._random
+        (kind,) = rng.choices(("internal", "peel", "other house"), (35, 45, 20))
+        wallet = rng.choice(self._wallets)
+        prev_txid, prev_index = self._peeled.pop(wallet, (rng.randbytes(32), rng.randrange(3)))
+        inputs = [wallet.coin(prev_txid, prev_index)]
+        inputs += [rng.choice(self._own(wallet)).coin(rng.randbytes(32), 0) for _ in range(rng.choice((0, 0, 1, 4)))]
+        inputs += [self._input() for _ in range(rng.choice((0, 0, 0, 1)))]
+        outputs = [TxOutput(self._deposit_amount(), wallet.script)]
+        if kind == "internal":
+            homes = [home for home in self._homes if home.owner == wallet.owner]
+            outputs += [TxOutput(self._deposit_amount(), rng.choice(homes).script) for _ in range(rng.randint(0, 2))]
+        elif kind == "peel":
+            outputs.append(TxOutput(self._amount(), self._script("p2wpkh")))
+        else:
+            others = [home for home in self._homes if home.owner != wallet.owner]
+            outputs.append(TxOutput(self._deposit_amount(), rng.choice(others).script))
+        tx = encode(inputs, outputs)
+        if kind == "peel":
+            self._peeled[wallet] = (tx.wire_txid, 0)
+        return tx
+
+    def _own(self, wallet: Wallet) -> list[Wallet]:
+        return [other for other in self._wallets if other.owner == wallet.owner]
 
     def _count(self, shares: Sequence[tuple[int, int]]) -> int:
         """1 or 2 mostly; a larger bound means anything from 3 up to it."""
@@ -167,8 +202,7 @@ class Generator:
         return self._random.choice((b"\x02", b"\x03")) + self._random.randbytes(32)
 
     def _signature(self) -> bytes:
-        """The size of a DER signature with its hash type; 71 or 72 bytes mostly, low-R half the time."""
-        return b"\x30" + self._random.randbytes(self._random.choice((69, 70, 70, 71)) - 1) + b"\x01\x01"
+        return signature(self._random)
 
     def _output(self) -> TxOutput:
         (kind,) = self._random.choices(list(_OUTPUT_TYPES), list(_OUTPUT_TYPES.values()))

@@ -24,8 +24,10 @@ from typing import Any, Literal, Self
 from runner.sim.binance import Binance, ReceivedOrder, VenueSettings
 from runner.sim.bitcoin_peer import BitcoinPeer, Mempool, PeerCounters, PeerSettings
 from runner.sim.certificates import Authority
+from runner.sim.ledger import Ledger, Revocation
 from runner.sim.serialize import Tx
-from runner.sim.traffic import COIN, Deposit, Generator, demo_watch_list, deposits, load_transactions
+from runner.sim.traffic import COIN, Deposit, Generator, demo_watch_list, load_transactions
+from runner.sim.wallets import demo_wallets
 
 _TICK_S = 0.01
 
@@ -35,7 +37,9 @@ class WorldSettings:
     """What is simulated.
 
     watched: scriptPubKey -> label. transactions: a file to replay instead of making traffic up. rate: transactions per
-    second, 0 = all of the file at once. overlap: the probability that a peer also announces what another one does.
+    second, 0 = all of the file at once. threshold_sat: what a deposit that calls for an order pays at least.
+    deposit_share, house_share, conflict_share: see Generator; houses are those of the demo's own wallets. overlap: the
+    probability that a peer also announces what another one does.
     """
 
     watched: Mapping[bytes, str] = field(default_factory=demo_watch_list)
@@ -43,6 +47,8 @@ class WorldSettings:
     rate: float = 500.0
     threshold_sat: int = COIN
     deposit_share: float = 0.04
+    house_share: float = 0.0
+    conflict_share: float = 0.0
     transactions: Path | None = None
     network: str = "regtest"
     peers: tuple[PeerSettings, ...] = (PeerSettings(), PeerSettings())
@@ -74,11 +80,17 @@ class Progress:
 class Report:
     """What happened so far, by the simulators' own account.
 
-    deposits: every payment to a watched script in a delivered transaction; orders: every order that was received.
+    deposits: every deposit in a delivered transaction; expected: the txids of those that call for an order; withdrawals
+    and internals: txid and owner; replacements: txid and the earlier one's; orders: every order that was received.
     """
 
     progress: Progress
     deposits: tuple[Deposit, ...]
+    expected: tuple[str, ...]
+    withdrawals: frozenset[tuple[str, str]]
+    internals: frozenset[tuple[str, str]]
+    replacements: frozenset[tuple[str, str]]
+    revocations: frozenset[Revocation]
     orders: tuple[ReceivedOrder, ...]
     orders_filled: int
     venue_problems: tuple[str, ...]
@@ -91,7 +103,7 @@ class World:
     def __init__(self, settings: WorldSettings) -> None:
         self.settings = settings
         self.exhausted = False
-        self._deposits: list[Deposit] = []
+        self.ledger = Ledger(settings.watched, settings.threshold_sat)
         capacity = None if settings.transactions else 50_000
         self.mempool = Mempool(
             len(settings.peers), overlap=settings.overlap, seed=settings.seed, capacity=capacity,
@@ -142,7 +154,12 @@ class World:
         """What happened so far."""
         return Report(
             progress=self.progress(),
-            deposits=tuple(self._deposits),
+            deposits=tuple(self.ledger.deposits),
+            expected=tuple(self.ledger.orders),
+            withdrawals=frozenset(self.ledger.withdrawals),
+            internals=frozenset(self.ledger.internals),
+            replacements=frozenset(self.ledger.replacements),
+            revocations=frozenset(self.ledger.revocations),
             orders=tuple(self.venue.orders) if self.venue else (),
             orders_filled=self.venue.counters.filled if self.venue else 0,
             venue_problems=tuple(self.venue.counters.problems) if self.venue else (),
@@ -159,11 +176,14 @@ class World:
                 watched=settings.watched,
                 threshold_sat=settings.threshold_sat,
                 deposit_share=settings.deposit_share,
+                wallets=demo_wallets() if settings.house_share else (),
+                house_share=settings.house_share,
+                conflict_share=settings.conflict_share,
             )
         )
 
     def _on_served(self, tx: Tx) -> None:
-        self._deposits.extend(deposits(tx, self.settings.watched))
+        self.ledger.add(tx)
 
     async def _flow(self) -> None:
         rate = self.settings.rate
