@@ -66,6 +66,9 @@ def main(backend: str, mode: str, tls: str, directory: str) -> None:
         stage.peer.deliver(rig.deposit(seed))
         for _ in range(2):
             requests.append(stage.venue.expect_order())
+        stage.peer.deliver(rig.deposit(seed, 3 * rig.COIN))  # replaces it
+        stage.peer.deliver(rig.make_tx([(5, rig.script(999))], seed=seed))  # and revokes it
+        stage.peer.settle()
         while engine.next_event(0) is not None:
             pass
 

@@ -142,6 +142,14 @@ def test_less_than_a_rule_wants_is_a_revocation(stage: Stage) -> None:
     assert [e for e in events if isinstance(e, RevokedEvent)] == []
 
 
+def test_what_was_neither_told_nor_ordered_for_is_not_revoked(stage: Stage) -> None:
+    """Of interest to a rule alone, which was not allowed to act."""
+    engine = stage.start(watch=table(), dry_run=True, deposit_min_sat=5 * COIN)
+    engine.kill()
+    events = told(stage, engine, pay(2 * COIN), pay(2 * COIN, to=HIDDEN.script))
+    assert names(events) == ["refused deposit HFT_E_RISK_KILLED", "replacement"]
+
+
 def test_change_is_nothing_that_can_be_revoked(stage: Stage, engine: Engine) -> None:
     coin = ACME[0].coin(7)
     spent = [(COIN, HIDDEN.script), (2 * COIN, ACME[0].script)]

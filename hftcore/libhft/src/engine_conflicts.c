@@ -119,9 +119,8 @@ static void take_over(hft_engine *e, const hft_arrival *t, earlier_spenders *ear
         locate(e, t, hashes, n, &pos);
         for (uint32_t i = 0; i < n; i++) {
             const uint8_t *txid = hft_outpoints_find(&e->outpoints, hashes[i]);
-            int is_known = txid != NULL && memcmp(txid, t->txid, 32) == 0;
-            if (is_known && done + i == 0) return; /* the same transaction under another witness */
-            if (txid != NULL && !is_known) note_earlier(earlier, txid);
+            /* The same txid is the same transaction, under another witness. */
+            if (txid != NULL && memcmp(txid, t->txid, 32) != 0) note_earlier(earlier, txid);
             if (done + i == 0) number = hft_outpoints_add(&e->outpoints, t->txid);
             hft_outpoints_put(&e->outpoints, hashes[i], number);
         }

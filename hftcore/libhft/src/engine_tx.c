@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "engine_internal.h"
+#include "hft/ripemd160.h"
 #include "hft/sha256.h"
 #include "hft/text.h"
 
@@ -236,6 +237,7 @@ void hft_engine_rehearse(hft_engine *e) {
         uint64_t now = hft_ticks(&e->clock);
         if (build(e, rule, now, &id, &frame, &frame_len) < 0) continue;
         hft_sha256d_digest2(hashes[0], frame, frame_len / 2, hashes[1], frame, frame_len / 4);
+        hft_hash160(hashes[0], frame, 33); /* as the owner of an input */
         if (v->session.conn.use_tls) hft_tls_rehearse(v->config.tls, frame, frame_len);
     }
     e->rehearsal_due = 0;
