@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "hft/endian.h"
+#include "siphash.h"
 
 #define NONE HFT_INVENTORY_NONE
 
@@ -28,34 +29,12 @@ int hft_inventory_init(hft_inventory *inventory, void *memory, uint32_t cap, con
     return 0;
 }
 
-static inline uint64_t rotate(uint64_t x, int by) { return x << by | x >> (64 - by); }
-
-static inline void sip_round(uint64_t v[4]) {
-    v[0] += v[1];
-    v[1] = rotate(v[1], 13) ^ v[0];
-    v[0] = rotate(v[0], 32);
-    v[2] += v[3];
-    v[3] = rotate(v[3], 16) ^ v[2];
-    v[0] += v[3];
-    v[3] = rotate(v[3], 21) ^ v[0];
-    v[2] += v[1];
-    v[1] = rotate(v[1], 17) ^ v[2];
-    v[2] = rotate(v[2], 32);
-}
-
-/* SipHash-1-3 of 32 bytes (Aumasson and Bernstein 2012): announcements are chosen by strangers, all of their bytes. */
+/* Announcements are chosen by strangers, all of their bytes. */
 static uint64_t sip_hash(const uint64_t key[2], const uint8_t hash[32]) {
-    uint64_t v[4] = {key[0] ^ 0x736f6d6570736575, key[1] ^ 0x646f72616e646f6d, key[0] ^ 0x6c7967656e657261,
-                     key[1] ^ 0x7465646279746573};
-    for (int i = 0; i <= 4; i++) {
-        uint64_t word = i < 4 ? hft_load_le64(hash + 8 * i) : (uint64_t)32 << 56;
-        v[3] ^= word;
-        sip_round(v);
-        v[0] ^= word;
-    }
-    v[2] ^= 0xff;
-    for (int i = 0; i < 3; i++) sip_round(v);
-    return v[0] ^ v[1] ^ v[2] ^ v[3];
+    hft_sip s;
+    hft_sip_begin(&s, key);
+    for (int i = 0; i < 4; i++) hft_sip_word(&s, hft_load_le64(hash + 8 * i));
+    return hft_sip_end(&s, 0, 32);
 }
 
 static uint32_t *bucket_of(const hft_inventory *inventory, const uint8_t hash[32]) {
