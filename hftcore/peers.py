@@ -360,6 +360,10 @@ class PeerManager:
         """Groups that a peer of ours is in, or may be soon."""
         hosts = {peer.ip for peer in peers if peer.role != "inbound" and peer.state != "idle" and peer.ip}
         hosts |= {place.host for place in self._places.values()}
+        for peer in peers:
+            if peer.role == "fixed":  # it will be there, even if it is not yet
+                with contextlib.suppress(ValueError):  # a name: its address is known once it was resolved
+                    hosts.add(str(ipaddress.ip_address(parse_endpoint(peer.address)[0])))
         return {self.groups.of(host) for host in hosts}
 
     def _dial(self, peers: Sequence[PeerInfo], now: float) -> None:

@@ -149,7 +149,7 @@ def test_the_group_of_a_fixed_peer_is_taken(stage: Stage, town: Any) -> None:
     fixed, same, other = town("127.1.0.1"), town("127.1.9.9"), town("127.2.0.1")
     engine = stage.engine()
     engine.add_peer(*fixed.endpoint)
-    made = manager(same, other, dial_s=0.2)
+    made = manager(same, other)
     engine.manage(made)
     engine.start()
     wait_ready(engine, fixed, other)
