@@ -10,6 +10,7 @@ import logging
 import os
 import random
 import socket
+import tempfile
 import time
 from array import array
 from collections import Counter
@@ -26,7 +27,7 @@ CAPACITY = 5000
 PER_GROUP = 64  # addresses of one network group that are kept: nobody fills the store from one place
 BACKOFF_S = 60
 BACKOFF_MAX_S = 86_400
-DEAD_FAILURES = 12  # in a row; an address that was never reached is forgotten then
+DEAD_FAILURES = 12  # in a row; then it is forgotten, or, if it was reached once, the first to make room for another
 NODE_WITNESS = 8
 
 
@@ -144,9 +145,11 @@ class PeerStore:
             return
         document = {"format": FORMAT, "network": self.network, "peers": [asdict(peer) for peer in self]}
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        partial = self.path.with_name(f"{self.path.name}.{os.getpid()}.partial")
+        # A name of its own for each write: another store of this process may be writing the same file.
+        descriptor, name = tempfile.mkstemp(prefix=f"{self.path.name}.", suffix=".partial", dir=self.path.parent)
+        partial = Path(name)
         try:
-            with partial.open("w", encoding="ascii") as file:
+            with open(descriptor, "w", encoding="ascii") as file:
                 json.dump(document, file, separators=(",", ":"))
                 file.flush()
                 os.fsync(file.fileno())
@@ -171,7 +174,7 @@ class PeerStore:
         """Takes an address in, or what is new about one; False if it is not wanted. services 0: unknown.
 
         Addresses without witness data, of a group that fills its share, or with port 0 are not wanted. A full store
-        drops another that was never reached, if there is one.
+        drops another that was never reached or is dead, if there is one.
         """
         now = int(self._clock())
         seen = min(seen, now)  # a clock that is ahead, or a lie
@@ -192,11 +195,11 @@ class PeerStore:
         return True
 
     def _make_room(self) -> bool:
-        """Of some chosen by lot that were never reached, the one that failed most, and was seen longest ago."""
-        never = [peer for peer in self if not peer.succeeded]
-        if not never:
+        """Of some, by lot, that were never reached or are dead, the one that failed most and was seen longest ago."""
+        spare = [peer for peer in self if not peer.succeeded or peer.failures >= DEAD_FAILURES]
+        if not spare:
             return False
-        self._remove(min(random.sample(never, min(16, len(never))), key=lambda peer: (-peer.failures, peer.seen)))
+        self._remove(min(random.sample(spare, min(16, len(spare))), key=lambda peer: (-peer.failures, peer.seen)))
         return True
 
     def on_try(self, host: str, port: int) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ipaddress
 import logging
+import queue
 import random
 import re
 import signal
@@ -17,8 +18,6 @@ import statistics
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
-from concurrent.futures import TimeoutError as FuturesTimeoutError
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -135,17 +134,21 @@ def ask_seeds(
     """The addresses that a network's DNS seeds name, each once; seeds that take longer than timeout_s are left out."""
     if not network.dns_seeds:
         return []
-    pool = ThreadPoolExecutor(len(network.dns_seeds), thread_name_prefix="hft-seed")
-    asked = [pool.submit(resolve, seed, network.default_port, type=socket.SOCK_STREAM) for seed in network.dns_seeds]
+    answers: queue.SimpleQueue[list[str]] = queue.SimpleQueue()
+
+    def ask(seed: str) -> None:
+        hosts: list[str] = []
+        with contextlib.suppress(Exception):
+            hosts = [str(info[4][0]) for info in resolve(seed, network.default_port, type=socket.SOCK_STREAM)]
+        answers.put(hosts)
+
+    for seed in network.dns_seeds:  # not a pool: the end of the program would wait for a resolver that is mute
+        threading.Thread(target=ask, args=(seed,), name="hft-seed", daemon=True).start()
     found: dict[str, None] = {}
-    try:
-        for answer in as_completed(asked, timeout_s):
-            if answer.exception() is None:
-                found.update((str(info[4][0]), None) for info in answer.result())
-    except FuturesTimeoutError:
-        pass
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
+    deadline = time.monotonic() + timeout_s
+    with contextlib.suppress(queue.Empty):
+        for _ in network.dns_seeds:
+            found.update(dict.fromkeys(answers.get(timeout=max(0.0, deadline - time.monotonic()))))
     return list(found)
 
 
@@ -346,13 +349,20 @@ class PeerManager:
         found, self._seeded = self._seeded, []
         for host in found:
             with contextlib.suppress(ValueError):  # a link-local address with its scope
-                self.store.add(str(ipaddress.ip_address(host)), self.network.default_port, seen=int(time.time()))
+                ip = ipaddress.ip_address(host)
+                if self._is_public(ip):  # a resolver that filters answers with its own, or with 0.0.0.0
+                    self.store.add(str(ip), self.network.default_port, seen=int(time.time()))
         for _family, packed, port, services, seen, _peer in self._engine._take_nodes():
             ip = ipaddress.ip_address(packed)
-            if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-                continue
-            if (ip.is_global and not ip.is_multicast) or self.network.name == "regtest":
+            if self._is_public(ip):
                 self.store.add(str(ip), port, services=services, seen=seen)
+
+    def _is_public(self, ip: ipaddress.IPv4Address | ipaddress.IPv6Address) -> bool:
+        """Whether a stranger may send us there; on regtest all nodes are on this machine."""
+        if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+            return False
+        local = ip.is_multicast or ip.is_reserved or (ip.version == 6 and ip.is_site_local)
+        return self.network.name == "regtest" or (ip.is_global and not local)
 
     # ---- connecting ----
 

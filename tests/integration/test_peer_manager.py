@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import ipaddress
 import logging
 import socket
 import struct
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -21,7 +24,7 @@ import pytest
 from hftcore import ConfigError, Engine, EngineLimits
 from hftcore.bitcoin import NETWORKS
 from hftcore.events import DepositEvent, PeerEvent
-from hftcore.peers import PeerManager, PeerStore
+from hftcore.peers import PeerInfo, PeerManager, PeerStore
 from tests.integration import rig
 from tests.integration.conftest import Stage
 from tests.integration.rig import PeerLink, PeerListener, Tx
@@ -255,6 +258,46 @@ def test_seeds_are_asked(stage: Stage, town: Any) -> None:
     assert len(asked) == 2  # not again and again, though most places are free
 
 
+def test_what_is_not_public_is_not_taken_on_mainnet() -> None:
+    """A resolver that filters names answers with an address of its own, or of this machine."""
+    bad = ("0.0.0.0", "127.0.0.1", "10.0.0.1", "100.64.0.1", "224.0.0.1", "::", "::1", "::7f00:1", "fc00::1", "fec0::1")
+
+    class Control:
+        def peers(self) -> list[PeerInfo]:
+            return []
+
+        def _connect_peer(self, slot: int, address: tuple[int, bytes, int, int], group: int) -> None:
+            raise AssertionError(address)
+
+        def _leave_peer(self, slot: int, session: int) -> None:
+            raise AssertionError(slot)
+
+        def _take_nodes(self) -> list[tuple[int, bytes, int, int, int, int]]:
+            return [(0, ipaddress.ip_address(host).packed, 8333, 9, 1, 0) for host in (*bad, "::ffff:9.9.9.9")]
+
+    def resolve(*_: object, **__: object) -> list[object]:
+        return [(None, None, None, "", (host, 8333)) for host in (*bad, "9.9.9.9")]
+
+    made = PeerManager(resolve=resolve)
+    made.attach(Control(), NETWORKS["mainnet"])
+    made.want(0)
+    made.turn()  # it asks the seeds
+    rig.wait_until(lambda: made._seeding is None)
+    made._wanted.clear()
+    made.turn()
+    assert [peer.host for peer in made.store] == ["9.9.9.9"]
+
+
+def test_the_end_of_the_program_waits_for_no_seed() -> None:
+    program = """
+import time
+from hftcore.bitcoin import NETWORKS
+from hftcore.peers import ask_seeds
+assert ask_seeds(NETWORKS["mainnet"], timeout_s=0.1, resolve=lambda *_, **__: time.sleep(60)) == []
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=20)
+
+
 def test_seeds_that_are_mute_are_a_warning(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     def resolve(*_: object, **__: object) -> list[object]:
         raise OSError("no network")
@@ -400,6 +443,24 @@ def test_inbound_peers_are_bounded(stage: Stage) -> None:
     rig.wait_until(lambda: engine.stats().peers_ready_now == 1)
     stage.later(inbound_handshake(dial(made))).deliver(rig.deposit(1))
     rig.wait_for(engine, lambda e: isinstance(e, DepositEvent))
+
+
+@pytest.mark.parametrize("reset", [False, True], ids=["closed", "reset"])
+def test_who_comes_and_goes_costs_little(stage: Stage, reset: bool) -> None:
+    """At most a hundred a second are looked at, whatever is dialled; nor does he hold up who comes after him."""
+    made = PeerManager(listen=("127.0.0.1", 0), seeds=False, target=1, max_inbound=100)
+    engine = start(stage, made)
+    assert made.listening is not None
+    began = time.monotonic()
+    for _ in range(80):
+        with socket.create_connection(made.listening, timeout=rig.WAIT_S) as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", reset, 0))
+    link = stage.later(inbound_handshake(dial(made)))
+    took = time.monotonic() - began
+    link.deliver(rig.deposit(1))
+    rig.wait_for(engine, lambda e: isinstance(e, DepositEvent))
+    assert 0.7 < took < 4
+    assert sum(peer.session for peer in engine.peers()) + engine.stats().inbound_refused == 81
 
 
 def test_an_inbound_peer_without_a_word_is_left(stage: Stage) -> None:

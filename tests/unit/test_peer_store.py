@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,31 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path: Path, monkeypatch: pyt
     assert [path.name for path in tmp_path.iterdir()] == ["peers.json"]
 
 
+def test_two_may_write_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    stores = [store(path)[0] for _ in range(2)]
+    for i in range(3000):
+        for made in stores:
+            made.add(f"{i // 250 + 1}.{i % 250}.0.1", 8333)
+    failures = []
+
+    def write(made: PeerStore) -> None:
+        try:
+            for _ in range(20):
+                made.save()
+                json.loads(path.read_bytes())
+        except (OSError, ValueError) as error:
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(made,)) for made in stores]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [path.name for path in tmp_path.iterdir()] == ["peers.json"]
+
+
 # ---- bounds and back-off ----
 
 
@@ -136,6 +162,12 @@ def test_it_is_bounded_and_what_served_stays() -> None:
     for peer in list(made):
         made.on_success(peer.host, peer.port, ping_ns=1, services=FULL)
     assert not made.add("12.0.0.1", 8333)  # nobody makes room any more
+    dead = next(peer for peer in made if peer.host != "10.0.0.1")
+    for _ in range(12):
+        made.on_failure(dead.host, dead.port)
+    assert made.add("12.0.0.1", 8333)  # or the store would be full of dead nodes in the end
+    assert made.get(dead.host, dead.port) is None
+    assert len(made) == 100
 
 
 def test_nobody_fills_it_from_one_group() -> None:

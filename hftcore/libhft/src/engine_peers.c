@@ -193,14 +193,12 @@ static int take_in(hft_engine *e, int fd) {
     return 1;
 }
 
-/* While all slots are taken, the next one is looked at only with the next tick: dialling us must cost us little. */
+/* The next one is looked at only with the next tick: dialling us, and leaving at once, must cost us little. */
 void hft_peers_on_accept(hft_engine *e, int32_t result) {
     e->accepting = 0;
+    e->unsettled = 1; /* which is soon */
     if (result < 0) return;
-    if (!e->stopping && take_in(e, result)) {
-        (void)!hft_peers_listen(e);
-        return;
-    }
+    if (!e->stopping && take_in(e, result)) return;
     close(result);
     HFT_COUNT(e->stats.inbound_refused, 1);
 }
