@@ -178,6 +178,41 @@ def test_only_so_much_is_remembered(stage: Stage) -> None:
     assert names(told(stage, engine, pay(3, A, to=HIDDEN.script))) == ["replacement"]
 
 
+def test_a_rule_that_has_ordered_is_barred_however_many_are_replaced(stage: Stage, engine: Engine) -> None:
+    """More than can be told; the one that was ordered for comes last."""
+    coins = [STRANGER[1].coin(i) for i in range(17)]
+    told(stage, engine, *(pay(0, coin) for coin in coins[:16]))
+    assert names(told(stage, engine, pay(2 * COIN, coins[16]))) == ["dry_run deposit", "deposit 2 acme"]
+    assert REFUSED in names(told(stage, engine, pay(3 * COIN, *coins)))
+    assert names(told(stage, engine, pay(4 * COIN, coins[16]))) == [REFUSED, "replacement", "deposit 4 acme"]
+
+
+def flood(stage: Stage, engine: Engine, n: int) -> None:
+    """So many small deposits that nobody orders for."""
+    for first in range(0, n, 90):
+        crowd = {tx.wtxid: tx for tx in (pay(COIN // 2, HIDDEN.coin(first + i)) for i in range(90))}
+        stage.peer.announce(*crowd.values())
+        left = len(crowd)
+        while left:
+            for key in stage.peer.requested():
+                stage.peer.send("tx", crowd[key].raw)
+                left -= 1
+        stage.peer.settle()
+        while engine.next_event(0) is not None:
+            pass
+
+
+@pytest.mark.parametrize("between", [None, HIDDEN.script])
+def test_an_order_is_remembered_longer_than_what_was_told(stage: Stage, engine: Engine, between: bytes | None) -> None:
+    """A fee is raised after an hour, once or again: 8,192 other signals have pushed out what was told."""
+    told(stage, engine, pay(2 * COIN))
+    if between is not None:
+        told(stage, engine, pay(2 * COIN, to=between, change=2000))
+    flood(stage, engine, 8280)
+    assert names(told(stage, engine, pay(3 * COIN))) == [REFUSED, "replacement", "deposit 3 acme"]
+    assert engine.stats().orders_dry_run == 1
+
+
 def test_none_are_remembered(stage: Stage) -> None:
     engine = stage.start(watch=table(), dry_run=True, limits={"outpoints": 0})
     assert names(told(stage, engine, pay(2 * COIN), pay(2 * COIN, change=5))) == [

@@ -118,6 +118,58 @@ def test_only_the_wtxid_that_was_announced_counts(stage: Stage, closing: context
     assert crowd.orders() == [("dry_run", "", first.id)]
 
 
+def witnesses(owner: rig.Coin, outputs: list[tuple[int, bytes]]) -> tuple[Tx, Tx]:
+    """The same transaction as it is, and as somebody has made it up who was faster."""
+    honest = rig.spend([owner], outputs)
+    made_up = rig.spend([rig.Coin(owner.outpoint, b"", (b"\x30\x01" + owner.witness[0], owner.witness[1]))], outputs)
+    assert honest.txid == made_up.txid
+    return honest, made_up
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_a_witness_that_was_made_up_stops_no_order(stage: Stage, closing: contextlib.ExitStack, early: bool) -> None:
+    """It comes first and nobody else announces it; the other is announced before it arrives, or after."""
+    crowd = Crowd(stage, closing, limits={"request_timeout_ms": 60_000})
+    honest, made_up = witnesses(STRANGER[0].coin(9), [(2 * COIN, ACME[0].script)])
+    crowd.deliver(made_up, crowd.peers[0])
+    if early:
+        crowd.peers[1].announce(honest)
+        assert crowd.peers[1].requested() == [honest.wtxid]
+        crowd.announce(honest, *crowd.peers[2:])
+        assert crowd.orders() == []
+        crowd.peers[1].send("tx", honest.raw)
+        crowd.peers[1].settle()
+    else:
+        crowd.deliver(honest, crowd.peers[1])
+        crowd.announce(honest, *crowd.peers[2:])
+    assert crowd.orders() == [("dry_run", "", honest.id)]
+    crowd.announce(made_up, *crowd.peers[1:])
+    assert crowd.orders() == []
+
+
+def test_under_two_witnesses_it_is_given_up_once(stage: Stage, closing: contextlib.ExitStack) -> None:
+    crowd = Crowd(stage, closing, limits={"announce_timeout_ms": 200})
+    honest, made_up = witnesses(STRANGER[0].coin(10), [(2 * COIN, ACME[0].script)])
+    crowd.deliver(made_up, crowd.peers[0])
+    crowd.deliver(honest, crowd.peers[0])
+    event = rig.wait_order(crowd.engine, "refused")
+    assert (event.reason, event.txid) == ("HFT_E_ENGINE_TOO_FEW_PEERS", honest.id)
+    crowd.announce(honest, *crowd.peers[1:])
+    assert crowd.orders() == []
+
+
+def test_a_witness_that_shows_change_is_not_waited_for(stage: Stage, closing: contextlib.ExitStack) -> None:
+    """What was made up hides that the house pays itself; what is announced does not."""
+    crowd = Crowd(stage, closing, limits={"request_timeout_ms": 60_000})
+    honest, made_up = witnesses(ACME[0].coin(11), [(2 * COIN, ACME[1].script), (1000, HIDDEN.script)])
+    crowd.deliver(made_up, crowd.peers[0])
+    crowd.deliver(honest, crowd.peers[1])
+    crowd.announce(honest, *crowd.peers[2:])
+    assert crowd.orders() == []
+    crowd.announce(made_up, *crowd.peers[1:])
+    assert crowd.orders() == [("dry_run", "", honest.id)]
+
+
 def test_a_transaction_that_was_not_asked_for_is_dropped(stage: Stage, closing: contextlib.ExitStack) -> None:
     """Asked for one, a peer sends another: it has no name that anybody announced."""
     crowd = Crowd(stage, closing, rules=[rig.rule()])

@@ -180,6 +180,11 @@ static int take_told(hft_engine *e, const uint64_t key[2]) {
     return take_inventory(e, &e->matched, HFT_MATCHED_CAP, key);
 }
 
+static int take_fired(hft_engine *e, const uint64_t key[2]) {
+    e->fired_rules = take_touched(e, HFT_FIRED_CAP * sizeof *e->fired_rules);
+    return e->fired_rules == NULL ? HFT_E_MEMORY : take_inventory(e, &e->fired, HFT_FIRED_CAP, key);
+}
+
 static int take_tables(hft_engine *e) {
     uint64_t keys[5][2];
     if (RAND_bytes((unsigned char *)keys, sizeof keys) != 1) return HFT_E_TLS_CONFIG;
@@ -207,7 +212,7 @@ static int take_tables(hft_engine *e) {
     int rc = take_inventory(e, &e->inventory, e->config.seen_cap, keys[0]);
     if (rc == 0) rc = take_told(e, keys[1]);
     if (rc == 0) rc = take_outpoints(e, keys[4]);
-    if (rc == 0) rc = take_inventory(e, &e->fired, HFT_FIRED_CAP, keys[2]);
+    if (rc == 0) rc = take_fired(e, keys[2]);
     if (rc == 0) rc = take_queue(e, &e->events, e->config.event_cap, sizeof(hft_event));
     if (rc == 0) rc = take_queue(e, &e->commands, COMMANDS_CAP, sizeof(hft_engine_addresses));
     if (rc == 0 && e->ask_addresses) rc = take_queue(e, &e->nodes, HFT_NODES_CAP, sizeof(hft_engine_node));

@@ -16,6 +16,29 @@ hft_told *hft_told_find(hft_engine *e, const uint8_t txid[32]) {
 
 static uint64_t *group_of(hft_engine *e, const hft_told *told) { return &e->told_groups[told - e->told]; }
 
+/* ---- what was ordered for ----
+ * Kept apart: orders are few, so they are remembered for much longer than what was told. */
+
+uint64_t hft_fired_rules(const hft_engine *e, const uint8_t txid[32]) {
+    const hft_inventory_entry *entry = hft_inventory_find(&e->fired, txid);
+    return entry != NULL ? e->fired_rules[entry - e->fired.entries] : 0;
+}
+
+void hft_fired_add(hft_engine *e, const uint8_t txid[32], uint64_t rules) {
+    const hft_inventory_entry *entry = hft_inventory_find(&e->fired, txid);
+    if (entry == NULL) {
+        entry = hft_inventory_add(&e->fired, txid);
+        e->fired_rules[entry - e->fired.entries] = 0;
+    }
+    e->fired_rules[entry - e->fired.entries] |= rules;
+}
+
+/* The rules that ordered for a transaction or for another of its group. */
+static uint64_t rules_of_group(hft_engine *e, const uint8_t txid[32]) {
+    const hft_told *told = hft_told_find(e, txid);
+    return told != NULL ? told->fired : hft_fired_rules(e, txid);
+}
+
 /* The sum for each owner who gets a deposit; more owners than there is room for cannot be told of a revocation. */
 static void note_payments(hft_engine *e, hft_told *told) {
     for (uint32_t i = 0; i < e->n_deposits; i++) {
@@ -85,8 +108,7 @@ uint64_t hft_conflicts_fired(hft_engine *e, const hft_arrival *t) {
     while (n != 0) {
         for (uint32_t i = 0; i < n; i++) {
             const uint8_t *txid = hft_outpoints_find(&e->outpoints, hashes[i]);
-            const hft_told *told = txid != NULL ? hft_told_find(e, txid) : NULL;
-            if (told != NULL) fired |= told->fired;
+            if (txid != NULL && memcmp(txid, t->txid, 32) != 0) fired |= rules_of_group(e, txid);
         }
         left -= n;
         n = batch_of(left);
@@ -97,10 +119,15 @@ uint64_t hft_conflicts_fired(hft_engine *e, const hft_arrival *t) {
 }
 
 typedef struct { uint8_t txid[32]; uint32_t n_outpoints; } earlier_spender;
-typedef struct { uint32_t n; earlier_spender spenders[HFT_REPLACED_MAX]; } earlier_spenders;
+typedef struct { /* fired: by any of them, also where there are more than can be told */
+    uint64_t fired;
+    uint32_t n;
+    earlier_spender spenders[HFT_REPLACED_MAX];
+} earlier_spenders;
 
-static void note_earlier(earlier_spenders *earlier, const uint8_t txid[32]) {
+static void note_earlier(hft_engine *e, earlier_spenders *earlier, const uint8_t txid[32]) {
     uint32_t i = 0;
+    earlier->fired |= rules_of_group(e, txid);
     while (i < earlier->n && memcmp(earlier->spenders[i].txid, txid, 32) != 0) i++;
     if (i == HFT_REPLACED_MAX) return;
     if (i == earlier->n) {
@@ -120,7 +147,7 @@ static void take_over(hft_engine *e, const hft_arrival *t, earlier_spenders *ear
         for (uint32_t i = 0; i < n; i++) {
             const uint8_t *txid = hft_outpoints_find(&e->outpoints, hashes[i]);
             /* The same txid is the same transaction, under another witness. */
-            if (txid != NULL && memcmp(txid, t->txid, 32) != 0) note_earlier(earlier, txid);
+            if (txid != NULL && memcmp(txid, t->txid, 32) != 0) note_earlier(e, earlier, txid);
             if (done + i == 0) number = hft_outpoints_add(&e->outpoints, t->txid);
             hft_outpoints_put(&e->outpoints, hashes[i], number);
         }
@@ -175,10 +202,12 @@ static void report_revoked(hft_engine *e, const hft_arrival *t, const hft_told *
 }
 
 void hft_conflicts_note(hft_engine *e, hft_arrival *t, hft_told *told) {
-    earlier_spenders earlier = {.n = 0};
+    earlier_spenders earlier = {.fired = 0, .n = 0};
     if (e->config.outpoints_cap == 0) return;
     hft_arrival_name(t);
     take_over(e, t, &earlier);
+    if (earlier.n == 0) return;
+    if (told == NULL) told = hft_told_find(e, t->txid); /* under another witness */
     for (uint32_t i = 0; i < earlier.n; i++) {
         const earlier_spender *spender = &earlier.spenders[i];
         report_replacement(e, t, spender);
@@ -189,4 +218,8 @@ void hft_conflicts_note(hft_engine *e, hft_arrival *t, hft_told *told) {
         before = hft_told_find(e, spender->txid);
         if (before != NULL) join(e, before, told);
     }
+    if (earlier.fired == 0) return;
+    if (told == NULL) told = hft_told_add(e, t);
+    hft_told_fire(e, told, earlier.fired);
+    hft_fired_add(e, t->txid, earlier.fired);
 }

@@ -46,7 +46,7 @@
 #define HFT_SPENT_BATCH 32         /* looked up at once */
 #define HFT_REPLACED_MAX 16        /* transactions that one may replace and be told of */
 #define HFT_TOLD_OWNERS_MAX 8      /* owners paid by one transaction who can be told that it was revoked */
-#define HFT_FIRED_CAP 4096         /* orders remembered, so that a signal never fires twice */
+#define HFT_FIRED_CAP 4096         /* transactions remembered that were ordered for: none fires twice */
 #define HFT_EVENT_RESERVE 64       /* records kept free for the fate of orders: informational events may not use them */
 #define HFT_TICK_NS 10000000u      /* timers are looked at this often */
 #define HFT_CLOCK_SYNC_NS 60000000000u
@@ -61,7 +61,7 @@
 #define HFT_REHEARSED_RULES 4      /* at a time, in turn */
 #define HFT_PRESIGN_COUNT 32       /* orders signed ahead for each rule that wants it: they reach further than ... */
 #define HFT_PRESIGN_STEP_NS 10000000u /* ... the longest sleep */
-#define HFT_BLOCKS_MAX (HFT_ENGINE_PEERS_MAX * 2 + HFT_ENGINE_VENUES_MAX * 5 + 16)
+#define HFT_BLOCKS_MAX (HFT_ENGINE_PEERS_MAX * 2 + HFT_ENGINE_VENUES_MAX * 5 + 24)
 #define HFT_STRING_MAX 1024
 
 /* Counters are written by the reactor alone and read by any thread. */
@@ -212,7 +212,8 @@ struct hft_engine {
     hft_risk risk;
     hft_inventory inventory;     /* by announced hash */
     hft_inventory matched;       /* by txid: reported already */
-    hft_inventory fired;         /* by rule and txid: ordered already */
+    hft_inventory fired;         /* by txid: ordered already, for it or for one that it replaces */
+    uint64_t *fired_rules;       /* of the entry at the same place in fired: by which rules, a bit each */
     hft_outpoints outpoints;
     hft_waiting *waiting;
     uint32_t n_waiting;
@@ -359,6 +360,9 @@ void hft_conflicts_locate(hft_engine *e, hft_arrival *t);
 uint64_t hft_conflicts_fired(hft_engine *e, const hft_arrival *t);
 /* Notes what a new transaction spends, and tells what it replaces and revokes. told: its record, or NULL. */
 void hft_conflicts_note(hft_engine *e, hft_arrival *t, hft_told *told);
+/* The rules that ordered for a transaction, or for one that it replaces; as far back as orders are remembered. */
+uint64_t hft_fired_rules(const hft_engine *e, const uint8_t txid[32]);
+void hft_fired_add(hft_engine *e, const uint8_t txid[32], uint64_t rules);
 /* The record of a transaction that was told of, or NULL. */
 hft_told *hft_told_find(hft_engine *e, const uint8_t txid[32]);
 /* Adds one for a transaction that has none; the oldest makes room. */
@@ -380,6 +384,10 @@ static inline int hft_rule_counts(const hft_engine_rule *rule, uint32_t label) {
 /* How many network groups have announced a transaction. */
 uint32_t hft_waiting_groups(hft_engine *e, const uint8_t txid[32], const uint8_t wtxid[32]);
 void hft_waiting_add(hft_engine *e, uint32_t rule, const hft_arrival *t, uint64_t amount_sat);
+/* 1 if an order of that rule waits for a transaction, under any witness. */
+int hft_waiting_has(const hft_engine *e, uint32_t rule, const uint8_t txid[32]);
+/* Another witness, whose announcement counts as well; not if that would push out what waits. */
+void hft_waiting_add_witness(hft_engine *e, uint32_t rule, const hft_arrival *t, uint64_t amount_sat);
 /* A network group more has announced it. */
 void hft_waiting_on_announcement(hft_engine *e, const uint8_t hash[32]);
 void hft_waiting_tick(hft_engine *e);

@@ -136,15 +136,10 @@ static void put_client_id(client_id *id, uint32_t rule, const uint8_t txid[32]) 
     id->len = 28;
 }
 
-static void fired_key(uint8_t key[32], uint32_t rule, const uint8_t txid[32]) {
-    memcpy(key, txid, 32);
-    key[0] = (uint8_t)(key[0] ^ rule);
-}
-
-/* Why this order may not leave, or 0: then the risk gate counts it as sent. key: of the rule and the txid. */
-static int decide(hft_engine *e, uint32_t rule_index, const uint8_t key[32]) {
+/* Why this order may not leave, or 0: then the risk gate counts it as sent. */
+static int decide(hft_engine *e, uint32_t rule_index, const uint8_t txid[32]) {
     const hft_engine_rule *rule = &e->rules[rule_index];
-    if (hft_inventory_find(&e->fired, key) != NULL) return HFT_E_ENGINE_DUPLICATE;
+    if ((hft_fired_rules(e, txid) >> rule_index & 1) != 0) return HFT_E_ENGINE_DUPLICATE;
     const hft_engine_venue *v = &e->venues[rule->venue];
     /* A connection that is closing still counts as ready until it is closed. */
     int is_open = v->session.state == HFT_WSCLIENT_OPEN && v->session.conn.state == HFT_CONN_OPEN;
@@ -289,15 +284,13 @@ static void report_order(hft_engine *e, uint32_t rule_index, const hft_arrival *
 void hft_engine_act(hft_engine *e, uint32_t rule_index, hft_arrival *t, uint64_t amount_sat, int code) {
     client_id id;
     put_client_id(&id, rule_index, t->txid);
-    uint8_t key[32];
-    fired_key(key, rule_index, t->txid);
     if (code == 0 && (t->barred >> rule_index & 1) != 0) code = HFT_E_ENGINE_REPLACEMENT;
-    int rc = code < 0 ? code : decide(e, rule_index, key);
+    int rc = code < 0 ? code : decide(e, rule_index, t->txid);
     stamp(e, t, HFT_STAGE_DECIDE);
     if (rc == 0) {
         rc = place(e, &e->rules[rule_index], t, &id);
         t->fired |= (uint64_t)1 << rule_index;
-        (void)hft_inventory_add(&e->fired, key); /* even if nothing left: one signal, one try */
+        hft_fired_add(e, t->txid, (uint64_t)1 << rule_index); /* even if nothing left: one signal, one try */
     }
     if (rc == 0 && !e->config.dry_run) keep_pending(e, rule_index, t, amount_sat, &id);
     if (rc < 0) HFT_COUNT(e->stats.orders_refused, 1);
@@ -315,6 +308,17 @@ static void try_rule(hft_engine *e, uint32_t rule_index, hft_arrival *t) {
         hft_waiting_add(e, rule_index, t, deposit->amount_sat);
     else
         hft_engine_act(e, rule_index, t, deposit->amount_sat, 0);
+}
+
+/* The same payments under another witness order nothing anew. But an order may wait for peers who announce this one:
+ * nobody will announce a witness that one peer has made up. */
+static void try_witness(hft_engine *e, hft_arrival *t) {
+    for (uint32_t i = 0; i < e->n_rules; i++) {
+        if (!hft_waiting_has(e, i, t->txid)) continue;
+        const hft_deposit *deposit = deposit_for(e, &e->rules[i], t);
+        if (deposit != NULL) hft_waiting_add_witness(e, i, t, deposit->amount_sat);
+    }
+    hft_waiting_on_announcement(e, t->wtxid);
 }
 
 void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *message) {
@@ -341,8 +345,10 @@ void hft_engine_on_tx(hft_engine *e, uint32_t peer, const hft_btc_message *messa
     stamp(e, &t, HFT_STAGE_VERIFY);
     int is_new = is_news(e, &t);
     int matters = is_new && (e->n_deposits != 0 || hft_may_be_whale(e, &t));
-    /* The same transaction under another witness does nothing. */
-    if (matters) matters = hft_inventory_find_at(&e->matched, place, t.txid) == NULL;
+    if (matters && hft_inventory_find_at(&e->matched, place, t.txid) != NULL) {
+        matters = 0;
+        if (e->n_waiting != 0) try_witness(e, &t);
+    }
     if (matters && t.n_located != 0) t.barred = hft_conflicts_fired(e, &t);
     for (uint32_t i = 0; matters && i < e->n_rules; i++) try_rule(e, i, &t);
     mark_received(e, &t);

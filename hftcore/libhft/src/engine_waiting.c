@@ -25,11 +25,23 @@ static void remove_at(hft_engine *e, uint32_t i) {
     memmove(&e->waiting[i], &e->waiting[i + 1], (e->n_waiting - i) * sizeof *e->waiting);
 }
 
+/* The first that waits for a rule and a transaction, or HFT_WAITING_MAX. */
+static uint32_t find(const hft_engine *e, uint32_t rule, const uint8_t txid[32]) {
+    for (uint32_t i = 0; i < e->n_waiting; i++)
+        if (e->waiting[i].rule == rule && memcmp(e->waiting[i].txid, txid, 32) == 0) return i;
+    return HFT_WAITING_MAX;
+}
+
 /* code: 0, or why it is given up. */
 static void end(hft_engine *e, uint32_t i, int code) {
     hft_waiting w = e->waiting[i];
     hft_arrival t;
+    uint32_t other;
     remove_at(e, i);
+    while ((other = find(e, w.rule, w.txid)) != HFT_WAITING_MAX) {
+        if (code != 0) return; /* it still waits, under another witness */
+        remove_at(e, other);
+    }
     begin_turn(e, &t, &w);
     hft_told *told = hft_told_find(e, w.txid);
     if (told != NULL) t.barred = told->fired; /* one that it replaces, or that replaced it, may have been faster */
@@ -46,12 +58,24 @@ void hft_waiting_add(hft_engine *e, uint32_t rule, const hft_arrival *t, uint64_
     memcpy(w->wtxid, t->wtxid, 32);
 }
 
+int hft_waiting_has(const hft_engine *e, uint32_t rule, const uint8_t txid[32]) {
+    return find(e, rule, txid) != HFT_WAITING_MAX;
+}
+
+void hft_waiting_add_witness(hft_engine *e, uint32_t rule, const hft_arrival *t, uint64_t amount_sat) {
+    if (e->n_waiting < HFT_WAITING_MAX) hft_waiting_add(e, rule, t, amount_sat);
+}
+
 void hft_waiting_on_announcement(hft_engine *e, const uint8_t hash[32]) {
     for (uint32_t i = 0; i < e->n_waiting;) {
         const hft_waiting *w = &e->waiting[i];
         int is_it = memcmp(w->wtxid, hash, 32) == 0 || memcmp(w->txid, hash, 32) == 0;
-        if (is_it && hft_waiting_groups(e, w->txid, w->wtxid) >= e->rules[w->rule].min_peers) end(e, i, 0);
-        else i++;
+        if (is_it && hft_waiting_groups(e, w->txid, w->wtxid) >= e->rules[w->rule].min_peers) {
+            end(e, i, 0);
+            i = 0; /* those under another witness are gone as well */
+        } else {
+            i++;
+        }
     }
 }
 
