@@ -161,7 +161,7 @@ def _json_fields(value: object, line: int) -> _Item:
         return _Bad(line, f"an object is expected, not {json.dumps(value)[:40]}")
     fields = {}
     for name, content in value.items():
-        if isinstance(content, str | int) and not isinstance(content, bool):
+        if isinstance(content, str | int | float) and not isinstance(content, bool):
             fields[name.lower()] = str(content)
     return _Entry(line, fields)
 
@@ -343,6 +343,8 @@ def _tags(file: BinaryIO, pack: dict[str, str]) -> Iterator[_Item]:
     reader.open_pack()
     for key, event in reader.mapping():
         if key != "tags" or not isinstance(event, yaml.SequenceStartEvent):
+            if key == "tags":
+                yield _Bad(reader.line, "tags: a list is expected")
             reader.scalar(event)  # tags may refer to it
             reader.skip(event)
             continue
@@ -361,6 +363,9 @@ def _tags(file: BinaryIO, pack: dict[str, str]) -> Iterator[_Item]:
                 yield _Skipped("transactions")
             else:
                 yield _Entry(line, fields)
+    reader.next()  # the end of the document
+    if not isinstance(reader.next(), yaml.StreamEndEvent):
+        yield _Bad(reader.line, "a second document; the rest of the file is not read")
 
 
 def _tagpack(file: BinaryIO, path: Path) -> Iterator[_Item]:

@@ -333,3 +333,24 @@ def test_load_table_takes_both(tmp_path: Path) -> None:
         load_table(write(tmp_path / "list.xls", "x"))
     with pytest.raises(ConfigError, match="unknown network"):
         load_table(listed, "litecoin")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "line", "reason"),
+    [
+        ("a.yaml", "title: x\ntags:\n  address: y\n", 3, "tags: a list is expected"),
+        ("a.yaml", "x: &t\n- address: y\ntags: *t\n", 3, "tags: a list is expected"),
+        ("a.yaml", "tags: []\n---\ntags:\n- address: y\n", 2, "a second document; the rest of the file is not read"),
+        (
+            "a.json",
+            '[{"address": "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa", "label": "a", "priority": 1.5}]',
+            1,
+            "priority '1.5': a whole number is expected",
+        ),
+    ],
+)
+def test_what_is_not_read_is_told(name: str, text: str, line: int, reason: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    faults: list[Fault] = []
+    ListReader(WatchTable(), on_fault=faults.append, on_conflict=lambda _: None).read(tmp_path / name)
+    assert faults == [Fault(str(tmp_path / name), line, reason)]
