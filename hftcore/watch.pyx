@@ -359,7 +359,9 @@ cdef class WatchTable:
     def open(path):
         """The table in a file that save() wrote. It is mapped, not read: this takes no time, whatever its size.
 
-        Its header is checked, and lookups are safe whatever the rest holds; load() checks that too. Raises ConfigError
+        Its header is checked, and lookups are safe whatever the rest holds; load() checks that too. The file must keep
+        its length while it is open: replace it as save() does, for cutting it off ends the process (SIGBUS). load() and
+        an engine take a copy, which nothing can touch. Raises ConfigError
         (HFT_E_WATCH_FORMAT: no such file or another version; HFT_E_WATCH_DAMAGED), OSError.
         """
         cdef WatchTable table = WatchTable(1)
