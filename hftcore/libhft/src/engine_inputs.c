@@ -1,27 +1,24 @@
 /* Who spends. The outputs that inputs spend are not at hand, so an owner is what unlocks them (btc.h). */
 #include "engine_internal.h"
 
-static hft_sender *find(hft_inputs *inputs, uint32_t label) {
-    for (uint32_t i = 0; i < inputs->n_senders; i++)
-        if (inputs->senders[i].label == label) return &inputs->senders[i];
-    return NULL;
+/* Where a label is among the senders; their number if it is none of them. */
+static uint32_t place_of(const hft_inputs *inputs, uint32_t label) {
+    uint32_t i = 0;
+    while (i < inputs->n_senders && inputs->senders[i].label != label) i++;
+    return i;
 }
 
 const hft_sender *hft_inputs_sender(const hft_arrival *t, uint32_t label) {
-    for (uint32_t i = 0; i < t->inputs.n_senders; i++)
-        if (t->inputs.senders[i].label == label) return &t->inputs.senders[i];
-    return NULL;
+    uint32_t i = place_of(&t->inputs, label);
+    return i < t->inputs.n_senders ? &t->inputs.senders[i] : NULL;
 }
 
 /* One whose owner is watched; 0 if there is no room for another owner. */
 static int add_sender(hft_inputs *inputs, uint32_t label) {
-    hft_sender *sender = find(inputs, label);
-    if (sender == NULL) {
-        if (inputs->n_senders == HFT_SENDERS_MAX) return 0;
-        sender = &inputs->senders[inputs->n_senders++];
-        *sender = (hft_sender){.label = label};
-    }
-    sender->n_inputs++;
+    uint32_t i = place_of(inputs, label);
+    if (i == HFT_SENDERS_MAX) return 0;
+    if (i == inputs->n_senders) inputs->senders[inputs->n_senders++] = (hft_sender){.label = label};
+    inputs->senders[i].n_inputs++;
     return 1;
 }
 
@@ -61,7 +58,8 @@ void hft_inputs_look(hft_engine *e, hft_arrival *t) {
         n = 0;
     }
     note_owners(e, inputs, owners, n);
-    for (uint32_t i = 0; i < e->n_deposits; i++) e->deposits[i].own = find(inputs, e->deposits[i].label) != NULL;
+    for (uint32_t i = 0; i < e->n_deposits; i++)
+        e->deposits[i].own = hft_inputs_sender(t, e->deposits[i].label) != NULL;
 }
 
 void hft_inputs_weigh(hft_engine *e, hft_arrival *t) {
@@ -70,12 +68,13 @@ void hft_inputs_weigh(hft_engine *e, hft_arrival *t) {
     inputs->weighed = 1;
     inputs->total_sat = 0;
     uint32_t pos = t->tx.outputs_pos;
-    for (uint32_t i = 0; i < t->tx.n_outputs; i++) {
-        hft_btc_output output;
-        hft_btc_next_output(&output, &t->tx, &pos);
-        inputs->total_sat += output.value;
-        int64_t label = hft_watch_find(e->config.watch, output.script, output.script_len, NULL);
-        hft_sender *sender = label < 0 ? NULL : find(inputs, (uint32_t)label);
-        if (sender != NULL) sender->own_sat += output.value;
+    hft_output_batch batch;
+    for (uint32_t done = 0; done < t->tx.n_outputs; done += batch.n) {
+        hft_outputs_next(e, &batch, &t->tx, t->tx.n_outputs - done, &pos);
+        for (uint32_t i = 0; i < batch.n; i++) {
+            inputs->total_sat += batch.values[i];
+            uint32_t place = batch.labels[i] < 0 ? inputs->n_senders : place_of(inputs, (uint32_t)batch.labels[i]);
+            if (place < inputs->n_senders) inputs->senders[place].own_sat += batch.values[i];
+        }
     }
 }

@@ -204,6 +204,13 @@ typedef struct { /* an order that waits for more peers; all wait equally long, s
     uint32_t rule;
 } hft_waiting;
 
+typedef struct { /* outputs that are looked up together */
+    uint32_t n;
+    uint32_t entries[HFT_WATCH_BATCH];
+    int64_t labels[HFT_WATCH_BATCH];
+    uint64_t values[HFT_WATCH_BATCH];
+} hft_output_batch;
+
 struct hft_engine {
     /* hot */
     hft_clock clock;
@@ -335,6 +342,10 @@ void hft_engine_rehearse(hft_engine *e);
 int hft_engine_sign_ahead(hft_engine *e);
 
 /* engine_watch.c */
+/* The next outputs of a transaction that has `left` more from *pos on, and what they are under in the watch table;
+ * a label below 0: nothing. */
+void hft_outputs_next(const hft_engine *e, hft_output_batch *batch, const hft_btc_tx *tx, uint32_t left,
+                      uint32_t *pos);
 /* The deposit to a watch entry in the transaction at hand; a new one has no amount. */
 hft_deposit *hft_deposits_at(hft_engine *e, uint32_t entry);
 /* Drops those that are too small for anybody. */

@@ -16,32 +16,21 @@ static void stamp(const hft_engine *e, hft_arrival *t, int stage_done) {
 
 /* Sums what the outputs pay to each watched script, and finds the largest output to another. */
 static void scan_outputs(hft_engine *e, hft_arrival *t) {
-    uint32_t pos = t->tx.outputs_pos, n;
+    uint32_t pos = t->tx.outputs_pos;
     e->n_deposits = 0;
     t->unknown_sat = 0;
-    for (uint32_t first = 0; first < t->tx.n_outputs; first += n) {
-        hft_btc_output output;
-        uint64_t values[HFT_WATCH_BATCH];
-        const uint8_t *scripts[HFT_WATCH_BATCH];
-        size_t lens[HFT_WATCH_BATCH];
-        int64_t labels[HFT_WATCH_BATCH];
-        uint32_t entries[HFT_WATCH_BATCH];
-        for (n = 0; n < HFT_WATCH_BATCH && first + n < t->tx.n_outputs; n++) {
-            hft_btc_next_output(&output, &t->tx, &pos);
-            values[n] = output.value;
-            scripts[n] = output.script;
-            lens[n] = output.script_len;
-        }
-        hft_watch_find_many(e->config.watch, labels, entries, scripts, lens, n);
-        for (uint32_t i = 0; i < n; i++) {
-            if (labels[i] < 0 && values[i] > t->unknown_sat) t->unknown_sat = values[i];
-            if (labels[i] < 0 || values[i] == 0) continue;
-            hft_deposit *deposit = hft_deposits_at(e, entries[i]);
+    hft_output_batch batch;
+    for (uint32_t first = 0; first < t->tx.n_outputs; first += batch.n) {
+        hft_outputs_next(e, &batch, &t->tx, t->tx.n_outputs - first, &pos);
+        for (uint32_t i = 0; i < batch.n; i++) {
+            if (batch.labels[i] < 0 && batch.values[i] > t->unknown_sat) t->unknown_sat = batch.values[i];
+            if (batch.labels[i] < 0 || batch.values[i] == 0) continue;
+            hft_deposit *deposit = hft_deposits_at(e, batch.entries[i]);
             if (deposit->amount_sat == 0) {
-                deposit->label = (uint32_t)labels[i];
+                deposit->label = (uint32_t)batch.labels[i];
                 deposit->output = first + i;
             }
-            deposit->amount_sat += values[i];
+            deposit->amount_sat += batch.values[i];
         }
     }
     hft_deposits_end(e);

@@ -7,8 +7,7 @@ uint32_t hft_waiting_groups(hft_engine *e, const uint8_t txid[32], const uint8_t
     /* Peers without wtxid relay announce the txid. It names the same outputs, which is all that an order goes by. */
     const hft_inventory_entry *by_wtxid = hft_inventory_find(&e->inventory, wtxid);
     const hft_inventory_entry *by_txid = hft_inventory_find(&e->inventory, txid);
-    uint64_t groups = (by_wtxid != NULL ? by_wtxid->groups : 0) | (by_txid != NULL ? by_txid->groups : 0);
-    return (uint32_t)__builtin_popcountll(groups);
+    return hft_inventory_n_groups((by_wtxid != NULL ? by_wtxid->groups : 0) | (by_txid != NULL ? by_txid->groups : 0));
 }
 
 static void begin_turn(hft_engine *e, hft_arrival *t, const hft_waiting *w) {

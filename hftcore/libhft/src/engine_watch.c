@@ -14,6 +14,21 @@ static uint32_t slot_of(const hft_engine *e, uint32_t entry) {
     return (uint32_t)(entry * e->deposit_multiplier >> 32) & e->deposit_slot_mask;
 }
 
+void hft_outputs_next(const hft_engine *e, hft_output_batch *batch, const hft_btc_tx *tx, uint32_t left,
+                      uint32_t *pos) {
+    const uint8_t *scripts[HFT_WATCH_BATCH];
+    size_t lens[HFT_WATCH_BATCH];
+    batch->n = left < HFT_WATCH_BATCH ? left : HFT_WATCH_BATCH;
+    for (uint32_t i = 0; i < batch->n; i++) {
+        hft_btc_output output;
+        hft_btc_next_output(&output, tx, pos);
+        batch->values[i] = output.value;
+        scripts[i] = output.script;
+        lens[i] = output.script_len;
+    }
+    hft_watch_find_many(e->config.watch, batch->labels, batch->entries, scripts, lens, batch->n);
+}
+
 hft_deposit *hft_deposits_at(hft_engine *e, uint32_t entry) {
     uint32_t n = e->n_deposits, slot = 0;
     for (uint32_t i = 0; i < n && i < SEARCHED; i++)

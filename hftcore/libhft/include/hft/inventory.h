@@ -73,9 +73,7 @@ static inline hft_inventory_open *hft_inventory_open_of(const hft_inventory *inv
                                                         const hft_inventory_entry *entry) {
     return &inventory->open[entry - inventory->entries];
 }
-/* How many network groups announced it. Groups share 64 places, so it may be fewer than there were, never more. */
-static inline uint32_t hft_inventory_n_groups(const hft_inventory_entry *entry) {
-    return (uint32_t)__builtin_popcountll(entry->groups);
-}
+/* How many network groups a set has. Groups share 64 places, so it may be fewer than there were, never more. */
+static inline uint32_t hft_inventory_n_groups(uint64_t groups) { return (uint32_t)__builtin_popcountll(groups); }
 
 #endif
