@@ -64,6 +64,8 @@ from hftcore.libhft.order cimport (
     hft_order_wipe,
 )
 from hftcore.libhft.presign cimport (
+    HFT_PRESIGN_COUNT_MAX,
+    HFT_PRESIGN_COUNT_MIN,
     hft_presign_config,
     hft_presign_init,
     hft_presign_refresh,
@@ -487,9 +489,9 @@ cdef class PresignedOrders:
         config.values = given
         config.id_prefix = PyBytes_AS_STRING(prefix)
         config.id_prefix_len = <size_t>len(prefix)
-        if not 4 <= count <= 64 or not 0 < step_ms <= window_ms <= 3_600_000:
-            raise make_error(HFT_E_ORDER_VALUE, f"count {count} (4 to 64), step_ms {step_ms} or window_ms {window_ms}"
-                             " (step_ms to an hour)", None)
+        if not HFT_PRESIGN_COUNT_MIN <= count <= HFT_PRESIGN_COUNT_MAX or not 0 < step_ms <= window_ms <= 3_600_000:
+            raise make_error(HFT_E_ORDER_VALUE, f"count {count} ({HFT_PRESIGN_COUNT_MIN} to {HFT_PRESIGN_COUNT_MAX}),"
+                             f" step_ms {step_ms} or window_ms {window_ms} (step_ms to an hour)", None)
         config.count = <unsigned int>count
         config.step_ns = int(step_ms * MS)
         config.window_ns = int(window_ms * MS)

@@ -4,6 +4,10 @@ from hftcore.libhft.order cimport hft_order_template, hft_order_value
 
 
 cdef extern from "hft/presign.h" nogil:
+    enum:
+        HFT_PRESIGN_COUNT_MIN
+        HFT_PRESIGN_COUNT_MAX
+
     ctypedef struct hft_presign_config:
         hft_order_template *order
         int timestamp_slot

@@ -5,7 +5,6 @@
 #include "hft/endian.h"
 #include "hft/text.h"
 
-#define COUNT_MIN 4
 #define STRIDE_ALIGN 64
 
 static size_t stride_of(const hft_order_template *order) {
@@ -23,7 +22,7 @@ int hft_presign_init(hft_presign *p, const hft_presign_config *config, void *mem
     const hft_order_template *order = config->order;
     size_t id_len = config->id_prefix_len + HFT_PRESIGN_SERIAL_LEN;
     if (!order->sealed) return HFT_E_STATE;
-    if (config->count < COUNT_MIN || config->count > HFT_PRESIGN_COUNT_MAX || config->step_ns == 0 ||
+    if (config->count < HFT_PRESIGN_COUNT_MIN || config->count > HFT_PRESIGN_COUNT_MAX || config->step_ns == 0 ||
         config->window_ns < config->step_ns)
         return HFT_E_ARGUMENT;
     if (!is_kind(order, config->id_slot, HFT_SLOT_TEXT)) return HFT_E_ORDER_SLOT;

@@ -9,6 +9,7 @@
 
 #include "hft/order.h"
 
+#define HFT_PRESIGN_COUNT_MIN 4
 #define HFT_PRESIGN_COUNT_MAX 64
 #define HFT_PRESIGN_SERIAL_LEN 8 /* hex digits that end a client order id */
 
@@ -18,7 +19,7 @@ typedef struct {
     const hft_order_value *values; /* of the other slots, by index; copied, but not what texts point to */
     const char *id_prefix;      /* copied; a serial number is put behind it */
     size_t id_prefix_len;
-    uint32_t count;             /* messages: 4..HFT_PRESIGN_COUNT_MAX; a quarter of the ring lies in the past */
+    uint32_t count;             /* messages: HFT_PRESIGN_COUNT_MIN.._MAX; a quarter of the ring lies in the past */
     uint64_t step_ns;           /* between their timestamps */
     uint64_t window_ns;         /* an older timestamp is of no use any more; at least one step */
 } hft_presign_config;
