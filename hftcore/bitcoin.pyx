@@ -20,6 +20,7 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
+from hftcore._buffer cimport as_bytes, ptr
 from hftcore._status cimport check, check_local, init_core, make_error
 from hftcore.libhft.btc cimport (
     HFT_BTC_HEADER_LEN,
@@ -40,7 +41,7 @@ from hftcore.libhft.btc cimport (
     hft_btc_version,
 )
 from hftcore.libhft.status cimport HFT_E_BTC_CHECKSUM, HFT_E_BTC_COUNT
-from hftcore.tx cimport as_bytes, display, ptr
+from hftcore.tx cimport display
 
 from hftcore.addresses import NETWORKS, Network, decode_address, encode_address, get_network
 from hftcore.errors import ConfigError, LocalProtocolError

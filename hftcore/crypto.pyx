@@ -10,13 +10,14 @@ The GIL is released while 64 KiB or more are hashed; docs/reference/crypto.md sa
 buffers stay exported meanwhile, so a bytearray among them cannot be resized.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_CheckBuffer, PyObject_GetBuffer
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_Resize
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
+from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._status cimport check, init_core, make_error
 from hftcore.libhft.hmac cimport (
     hft_equal_ct,
@@ -55,31 +56,6 @@ ctypedef void (*many_fn)(uint8_t *out, const hft_hmac_key *key, const void *cons
 
 
 # ---- arguments ----
-
-# The bytes of an argument, until give_back(). Those of `bytes` never move, so they need no export, which takes longer.
-cdef struct Borrowed:
-    const void *data
-    Py_ssize_t len
-    bint exported
-    Py_buffer view
-
-
-cdef inline int borrow(object source, Borrowed *b) except -1:
-    b.exported = not PyBytes_CheckExact(source)
-    if not b.exported:
-        b.data = PyBytes_AS_STRING(source)
-        b.len = PyBytes_GET_SIZE(source)
-        return 0
-    PyObject_GetBuffer(source, &b.view, PyBUF_SIMPLE)
-    b.data = b.view.buf
-    b.len = b.view.len
-    return 0
-
-
-cdef inline void give_back(Borrowed *b) noexcept:
-    if b.exported:
-        PyBuffer_Release(&b.view)
-
 
 cdef inline bytes new_bytes(Py_ssize_t size):
     return PyBytes_FromStringAndSize(NULL, size)

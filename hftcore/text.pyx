@@ -8,7 +8,6 @@ A text that is wrong raises LocalProtocolError with ``.name`` (``HFT_E_TEXT_...`
 unit or scale that does not exist raises ConfigError. Both are ValueErrors.
 """
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.number cimport PyNumber_Index
@@ -20,6 +19,7 @@ from cpython.unicode cimport (
 )
 from libc.stdint cimport uint8_t, uint64_t
 
+from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._status cimport check, init_core
 from hftcore.libhft.status cimport HFT_E_CAPACITY, HFT_E_TEXT_UTF8
 from hftcore.libhft.text cimport (
@@ -58,34 +58,15 @@ __all__ = [
 ]
 
 
-# The bytes of an argument, from take() to drop().
-cdef struct taken:
-    Py_buffer view
-    bint has_view
-    const char *ptr
-    size_t len
-
-
-cdef int take(taken *t, object source, bint allow_str) except -1:
-    cdef Py_ssize_t size
-    t.has_view = False
-    if allow_str and isinstance(source, str):
-        try:
-            t.ptr = PyUnicode_AsUTF8AndSize(source, &size)
-        except UnicodeEncodeError:  # lone surrogates
-            check(HFT_E_TEXT_UTF8)
-        t.len = <size_t>size
-        return 0
-    PyObject_GetBuffer(source, &t.view, PyBUF_SIMPLE)
-    t.has_view = True
-    t.ptr = <const char *>t.view.buf
-    t.len = <size_t>t.view.len
-    return 0
-
-
-cdef int drop(taken *t) except -1:
-    if t.has_view:
-        PyBuffer_Release(&t.view)
+# As borrow(), of a str its UTF-8.
+cdef int borrow_text(object source, Borrowed *b) except -1:
+    if not isinstance(source, str):
+        return borrow(source, b)
+    try:
+        b.data = PyUnicode_AsUTF8AndSize(source, &b.len)
+    except UnicodeEncodeError:  # lone surrogates
+        check(HFT_E_TEXT_UTF8)
+    b.exported = False
     return 0
 
 
@@ -134,12 +115,12 @@ cdef unsigned int unit_scale(str unit) except? 99:
 
 def hex_encode(data, /):
     """Lower-case hexadecimal digits, two for each byte. Same result as ``bytes(data).hex()``."""
-    cdef taken t
-    take(&t, data, False)
+    cdef Borrowed b
+    borrow(data, &b)
     try:
-        return hex_text(t.ptr, t.len)
+        return hex_text(b.data, <size_t>b.len)
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 def hex_decode(text, /):
@@ -147,25 +128,25 @@ def hex_decode(text, /):
 
     Raises LocalProtocolError: HFT_E_TEXT_LENGTH (an odd number of digits), HFT_E_TEXT_DIGIT.
     """
-    cdef taken t
+    cdef Borrowed b
     cdef bytes out
-    take(&t, text, True)
+    borrow_text(text, &b)
     try:
-        out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>(t.len // 2))
-        check(hft_hex_decode(<uint8_t *>PyBytes_AS_STRING(out), t.ptr, t.len))
+        out = PyBytes_FromStringAndSize(NULL, b.len // 2)
+        check(hft_hex_decode(<uint8_t *>PyBytes_AS_STRING(out), <const char *>b.data, <size_t>b.len))
         return out
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 def base64_encode(data, /):
     """Base64 with padding (RFC 4648 section 4). Same result as ``base64.b64encode(data).decode()``."""
-    cdef taken t
-    take(&t, data, False)
+    cdef Borrowed b
+    borrow(data, &b)
     try:
-        return base64_text(t.ptr, t.len)
+        return base64_text(b.data, <size_t>b.len)
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 def base64_decode(text, /):
@@ -175,29 +156,31 @@ def base64_decode(text, /):
     anything behind padding. Raises LocalProtocolError: HFT_E_TEXT_LENGTH (not a multiple of four characters),
     HFT_E_TEXT_DIGIT.
     """
-    cdef taken t
+    cdef Borrowed b
     cdef bytes out
-    cdef size_t size
-    take(&t, text, True)
+    cdef const char *digits
+    cdef size_t n, size
+    borrow_text(text, &b)
     try:
-        size = t.len // 4 * 3
-        if t.len >= 4 and t.ptr[t.len - 1] == b"=":
-            size -= 2 if t.ptr[t.len - 2] == b"=" else 1
+        digits, n = <const char *>b.data, <size_t>b.len
+        size = n // 4 * 3
+        if n >= 4 and digits[n - 1] == b"=":
+            size -= 2 if digits[n - 2] == b"=" else 1
         out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>size)
-        check(hft_base64_decode(<uint8_t *>PyBytes_AS_STRING(out), t.ptr, t.len))
+        check(hft_base64_decode(<uint8_t *>PyBytes_AS_STRING(out), digits, n))
         return out
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 def utf8_valid(data, /):
     """Whether data are UTF-8 (RFC 3629: no surrogates, no overlong forms, nothing above U+10FFFF)."""
-    cdef taken t
-    take(&t, data, False)
+    cdef Borrowed b
+    borrow(data, &b)
     try:
-        return bool(hft_utf8_valid(t.ptr, t.len))
+        return bool(hft_utf8_valid(<const char *>b.data, <size_t>b.len))
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 cdef str escape(const char *text, size_t size, size_t cap):
@@ -222,13 +205,15 @@ def json_escape(text, /):
 
     Raises LocalProtocolError HFT_E_TEXT_UTF8 for bytes that are not UTF-8 and for lone surrogates.
     """
-    cdef taken t
-    take(&t, text, True)
+    cdef Borrowed b
+    cdef size_t size
+    borrow_text(text, &b)
     try:
-        found = escape(t.ptr, t.len, t.len + t.len // 8 + 64)
-        return escape(t.ptr, t.len, HFT_JSON_ESCAPE_MAX * t.len) if found is None else found
+        size = <size_t>b.len
+        found = escape(<const char *>b.data, size, size + size // 8 + 64)
+        return escape(<const char *>b.data, size, HFT_JSON_ESCAPE_MAX * size) if found is None else found
     finally:
-        drop(&t)
+        give_back(&b)
 
 
 def format_decimal(value, scale, *, bint trim=False):
@@ -249,14 +234,14 @@ def parse_decimal(text, scale, /):
     Raises LocalProtocolError: HFT_E_TEXT_LENGTH (empty), HFT_E_TEXT_DIGIT, HFT_E_TEXT_PRECISION (digits other than 0
     behind the scale), HFT_E_TEXT_OVERFLOW (2**64 or more).
     """
-    cdef taken t
+    cdef Borrowed b
     cdef uint64_t value = 0
     cdef unsigned int digits = checked_scale(scale)
-    take(&t, text, True)
+    borrow_text(text, &b)
     try:
-        check(hft_decimal_parse(&value, t.ptr, t.len, digits))
+        check(hft_decimal_parse(&value, <const char *>b.data, <size_t>b.len, digits))
     finally:
-        drop(&t)
+        give_back(&b)
     return value
 
 
@@ -265,13 +250,13 @@ def parse_uint(text, /):
 
     Raises LocalProtocolError: HFT_E_TEXT_LENGTH (empty), HFT_E_TEXT_DIGIT, HFT_E_TEXT_OVERFLOW (2**64 or more).
     """
-    cdef taken t
+    cdef Borrowed b
     cdef uint64_t value = 0
-    take(&t, text, True)
+    borrow_text(text, &b)
     try:
-        check(hft_u64_parse(&value, t.ptr, t.len))
+        check(hft_u64_parse(&value, <const char *>b.data, <size_t>b.len))
     finally:
-        drop(&t)
+        give_back(&b)
     return value
 
 

@@ -1,15 +1,7 @@
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from hftcore.libhft.btc cimport hft_btc_input, hft_btc_tx, hft_btc_witness
-
-
-cdef inline bytes as_bytes(object data):
-    return data if type(data) is bytes else memoryview(data).tobytes()
-
-
-cdef inline const uint8_t *ptr(bytes data) noexcept:
-    return <const uint8_t *>PyBytes_AS_STRING(data)
 
 
 cdef inline str display(const uint8_t *wire_hash):

@@ -16,6 +16,7 @@ from cpython.tuple cimport PyTuple_New, PyTuple_SET_ITEM
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp
 
+from hftcore._buffer cimport as_bytes, ptr
 from hftcore._status cimport check, init_core, make_error
 from hftcore.libhft.btc cimport (
     hft_btc_classify,

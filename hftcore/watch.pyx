@@ -9,7 +9,6 @@ from collections import namedtuple
 
 import cython
 
-from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.memoryview cimport PyMemoryView_FromMemory
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
@@ -27,6 +26,7 @@ from posix.mman cimport (
     munmap,
 )
 
+from hftcore._buffer cimport Borrowed, as_bytes, borrow, give_back, ptr
 from hftcore._status cimport check, check_err, init_core
 from hftcore.libhft.status cimport (
     HFT_E_MEMORY,
@@ -75,14 +75,6 @@ cdef size_t HUGE = 2 << 20
 
 WatchEntry = namedtuple("WatchEntry", ("label", "source", "priority"), module=__name__)
 WatchEntry.__doc__ = "What a table knows of a script: whose it is, who says so, and how much that list counts."
-
-
-cdef bytes as_bytes(object data):
-    return data if type(data) is bytes else memoryview(data).tobytes()
-
-
-cdef const uint8_t *ptr(bytes data) noexcept:
-    return <const uint8_t *>PyBytes_AS_STRING(data)
 
 
 cdef void *take_memory(size_t size) except NULL:
@@ -284,12 +276,12 @@ cdef class WatchTable:
         return WatchEntry(self.label_names[label], source, priority)
 
     cdef int64_t _find(self, object script, uint32_t *entry) except -2:
-        cdef Py_buffer view
-        PyObject_GetBuffer(script, &view, PyBUF_SIMPLE)
+        cdef Borrowed b
+        borrow(script, &b)
         try:
-            return hft_watch_find(&self.watch, <const uint8_t *>view.buf, <size_t>view.len, entry)
+            return hft_watch_find(&self.watch, <const uint8_t *>b.data, <size_t>b.len, entry)
         finally:
-            PyBuffer_Release(&view)
+            give_back(&b)
 
     def find(self, script):
         """The label of `script`, or None if it is not watched."""

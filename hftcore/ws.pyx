@@ -18,6 +18,7 @@ from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
+from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._status cimport check_local, init_core, make_error
 from hftcore.libhft.status cimport HFT_E_WS_UTF8
 from hftcore.libhft.text cimport hft_base64_decode, hft_utf8_valid
@@ -217,7 +218,7 @@ def build_frame(opcode, payload=b"", *, mask):
     125 bytes, TEXT that is not UTF-8, an invalid close code.
     """
     cdef unsigned int op = opcode
-    cdef Py_buffer view
+    cdef Borrowed b
     cdef Py_ssize_t size
     cdef const char *text
     if isinstance(payload, str):
@@ -225,11 +226,11 @@ def build_frame(opcode, payload=b"", *, mask):
             raise TypeError("str is for TEXT frames; other payloads are bytes-like")
         text = PyUnicode_AsUTF8AndSize(payload, &size)
         return encode(op, text, <size_t>size, mask)
-    PyObject_GetBuffer(payload, &view, PyBUF_SIMPLE)
+    borrow(payload, &b)
     try:
-        return encode(op, view.buf, <size_t>view.len, mask)
+        return encode(op, b.data, <size_t>b.len, mask)
     finally:
-        PyBuffer_Release(&view)
+        give_back(&b)
 
 
 def apply_mask(data, mask):
@@ -237,19 +238,19 @@ def apply_mask(data, mask):
 
     data: a payload from its beginning, bytes-like. mask: 4 bytes; anything else is a LocalProtocolError.
     """
-    cdef Py_buffer view
+    cdef Borrowed b
     cdef bytes out
     cdef bytes key = bytes(memoryview(mask))
     if PyBytes_GET_SIZE(key) != 4:
         raise LocalProtocolError(f"mask of {len(key)} bytes: must be 4")
-    PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+    borrow(data, &b)
     try:
-        out = PyBytes_FromStringAndSize(NULL, view.len)
-        memcpy(PyBytes_AS_STRING(out), view.buf, <size_t>view.len)
-        hft_ws_mask(<uint8_t *>PyBytes_AS_STRING(out), <size_t>view.len, <const uint8_t *>PyBytes_AS_STRING(key))
+        out = PyBytes_FromStringAndSize(NULL, b.len)
+        memcpy(PyBytes_AS_STRING(out), b.data, <size_t>b.len)
+        hft_ws_mask(<uint8_t *>PyBytes_AS_STRING(out), <size_t>b.len, <const uint8_t *>PyBytes_AS_STRING(key))
         return out
     finally:
-        PyBuffer_Release(&view)
+        give_back(&b)
 
 
 def accept_key(key):
