@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from hftcore.address_lists import ENDINGS, Conflict, Fault, ListReader, Summary, load_table
-from hftcore.bitcoin import NETWORKS, decode_address
+from hftcore.bitcoin import NETWORKS, ScriptType, classify_script, decode_address
 from hftcore.errors import ConfigError
 from hftcore.watch import WatchEntry, WatchTable
 
@@ -90,14 +90,10 @@ def _summary(summary: Summary) -> Iterable[str]:
 
 def describe_script(script: bytes) -> str:
     """The name of an address's script type."""
-    if script[0] == 0x76:
-        return "P2PKH"
-    if script[0] == 0xA9:
-        return "P2SH"
-    version = script[0] - 0x50 if script[0] else 0
-    if version == 0:
-        return "P2WPKH" if len(script) == 22 else "P2WSH"
-    return "P2TR" if version == 1 and len(script) == 34 else f"witness version {version}, {len(script) - 2} bytes"
+    kind = classify_script(script)
+    if kind in (ScriptType.ANCHOR, ScriptType.WITNESS_UNKNOWN):
+        return f"witness version {script[0] - 0x50}, {len(script) - 2} bytes"
+    return kind.upper()
 
 
 def check(address: str, table_path: Path | None) -> Checked:
