@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from bitcoin.core import CBlock, CTransaction
 
+from hftcore.bitcoin import split_transactions
 from hftcore.crypto import merkle_root, sha256d, sha256d_many
 
 WITNESS_COMMITMENT = bytes.fromhex("6a24aa21a9ed")  # BIP 141: how the coinbase's output with it begins
@@ -28,14 +29,7 @@ def test_block_100000() -> None:
 
 @pytest.fixture(scope="module", params=["txs_866342.bin", "txs_702861.bin"])
 def transactions(request: pytest.FixtureRequest, shared: Path) -> list[bytes]:
-    data = (shared / "data" / request.param).read_bytes()
-    found, at = [], 4
-    for _ in range(int.from_bytes(data[:4], "little")):
-        length = int.from_bytes(data[at : at + 4], "little")
-        found.append(data[at + 4 : at + 4 + length])
-        at += 4 + length
-    assert at == len(data)
-    return found
+    return split_transactions((shared / "data" / request.param).read_bytes())
 
 
 def test_the_witness_root_is_what_the_miner_committed_to(transactions: list[bytes]) -> None:

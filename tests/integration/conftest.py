@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from hftcore import Engine
+from hftcore.bitcoin import split_transactions
 from hftcore.engine import io_uring_error
 from tests.integration import rig
 
@@ -109,11 +110,4 @@ def stage(backend: str, trust: rig.Trust) -> Iterator[Stage]:
 @pytest.fixture(scope="session")
 def block(shared: Path) -> list[bytes]:
     """The raw transactions of mainnet block 866342."""
-    data = (shared / "data" / "txs_866342.bin").read_bytes()
-    found, pos = [], 4
-    for _ in range(int.from_bytes(data[:4], "little")):
-        size = int.from_bytes(data[pos : pos + 4], "little")
-        found.append(data[pos + 4 : pos + 4 + size])
-        pos += 4 + size
-    assert pos == len(data)
-    return found
+    return split_transactions((shared / "data" / "txs_866342.bin").read_bytes())
