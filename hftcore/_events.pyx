@@ -21,6 +21,7 @@ from hftcore.libhft.engine cimport (
 )
 from hftcore.libhft.status cimport hft_status_name
 
+from hftcore.endpoints import format_endpoint
 from hftcore.events import (
     STAGES,
     DepositEvent,
@@ -34,7 +35,6 @@ from hftcore.events import (
     WhaleEvent,
     WithdrawalEvent,
 )
-from hftcore.peers import format_endpoint
 
 # In the orders of hft_link_state, hft_order_state and hft_error_class.
 LINK_STATES = ("connecting", "ready", "lost")

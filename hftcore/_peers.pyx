@@ -14,7 +14,8 @@ from hftcore.libhft.engine cimport (
     hft_engine_peer_info,
 )
 
-from hftcore.peers import PeerInfo, format_endpoint
+from hftcore.endpoints import format_endpoint
+from hftcore.peers import PeerInfo
 
 cdef extern from *:
     """

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections.abc import Callable
 
-from hftcore._endpoints import resolve
+from hftcore.endpoints import resolve
 
 Address = tuple[int, bytes, int, int, int]  # family, packed address, scope id, port, network group (0: by itself)
 

@@ -85,8 +85,8 @@ from hftcore.orders cimport OrderTemplate
 from hftcore.watch cimport WatchTable
 
 from hftcore import bitcoin, venues
-from hftcore._endpoints import parse_url
 from hftcore._resolver import Resolver
+from hftcore.endpoints import parse_url
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
 from hftcore.events import STAGES, EngineStats, Latency
 from hftcore.settings import EngineLimits, RiskLimits, Rule

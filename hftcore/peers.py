@@ -11,7 +11,6 @@ import ipaddress
 import logging
 import queue
 import random
-import re
 import signal
 import socket
 import statistics
@@ -24,6 +23,7 @@ from typing import Any, Literal, Protocol
 
 from hftcore._peer_store import NetworkGroups, PeerStore, StoredPeer
 from hftcore.addresses import Network
+from hftcore.endpoints import parse_endpoint
 from hftcore.errors import ConfigError
 
 __all__ = [
@@ -49,19 +49,6 @@ BANNED_S = 86_400  # and one that broke the protocol
 TRANSACTIONS_MIN = 50  # fewer say nothing about a peer
 _PROTOCOL_ERRORS = range(-16999, -15999)  # the block of HFT_E_BTC_*
 _REPLACED = -21008  # HFT_E_CONN_REPLACED
-
-
-def format_endpoint(host: str, port: int) -> str:
-    """``host:port``, an IPv6 address in brackets; empty without a host."""
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
-
-
-def parse_endpoint(text: str) -> tuple[str, int | None]:
-    """Host and port from ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``. Raises ValueError with the remedy."""
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
-    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
-        raise ValueError(f"{text!r}: write a peer as HOST:PORT, IPv6 as [ADDRESS]:PORT")
-    return match[1] or match[2], int(match[3]) if match[3] else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

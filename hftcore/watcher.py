@@ -11,10 +11,11 @@ from types import TracebackType
 from typing import Literal, Self
 
 from hftcore.addresses import Network
+from hftcore.endpoints import parse_endpoint
 from hftcore.engine import Engine
 from hftcore.errors import ConfigError, HftError
 from hftcore.events import EngineStats, Signal
-from hftcore.peers import PeerInfo, PeerManager, parse_endpoint
+from hftcore.peers import PeerInfo, PeerManager
 from hftcore.settings import EngineLimits
 from hftcore.watch import WatchTable
 

@@ -15,8 +15,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from hftcore.endpoints import parse_endpoint
 from hftcore.errors import ConfigError, HftError
-from hftcore.peers import parse_endpoint
 from runner import config as configuration
 
 app = typer.Typer(

@@ -8,7 +8,6 @@ refused here: they come from the environment (HFT_BINANCE_API_KEY, HFT_BINANCE_A
 from __future__ import annotations
 
 import difflib
-import ipaddress
 import re
 import tomllib
 import types
@@ -22,8 +21,8 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StrictBool, 
 
 from hftcore import venues
 from hftcore.address_lists import load_table
+from hftcore.endpoints import is_loopback, parse_endpoint
 from hftcore.errors import ConfigError
-from hftcore.peers import parse_endpoint
 from hftcore.settings import RiskLimits, Rule
 from hftcore.watch import WatchTable
 from runner.peers import PeerPlan
@@ -424,14 +423,6 @@ def _check_worth(config: Config, section: VenueSection, url: str) -> None:
             f"testnet: bitcoin.network is {config.bitcoin.network}, where coins cost nothing and anyone could make it "
             "trade; set testnet = true, or dry_run = true"
         )
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a URL's host is this machine."""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _venue(section: VenueSection, here: Any) -> VenuePlan:

@@ -14,8 +14,9 @@ from rich.table import Table
 
 from hftcore import Engine
 from hftcore.addresses import Network, custom_signet, get_network
+from hftcore.endpoints import format_endpoint, parse_endpoint
 from hftcore.errors import ConfigError
-from hftcore.peers import PeerInfo, PeerManager, PeerStore, parse_endpoint
+from hftcore.peers import PeerInfo, PeerManager, PeerStore
 
 TARGET = 16
 _ROWS_MAX = 25
@@ -157,9 +158,8 @@ def print_store(console: Console, network: str, path: Path, *, json: bool) -> No
         table.add_column(name, justify="right")
     for peer in known:
         if peer.tried:
-            host = f"[{peer.host}]" if ":" in peer.host else peer.host
             ping = f"{peer.ping_ms} ms" if peer.ping_ms else ""
-            table.add_row(f"{host}:{peer.port}", f"{peer.wins:,}", ping, str(peer.failures or ""))
+            table.add_row(format_endpoint(peer.host, peer.port), f"{peer.wins:,}", ping, str(peer.failures or ""))
     console.print(table)
     met = sum(peer.succeeded > 0 for peer in known)
     console.print(f"{path}: {len(known):,} addresses, {met:,} of them met", soft_wrap=True, highlight=False)

@@ -10,7 +10,7 @@ import pytest
 
 import hftcore
 from hftcore import ConfigError, Engine, EngineLimits, RiskLimits, Rule, TLSError, WatchTable, venues
-from hftcore._endpoints import is_loopback, parse_url, resolve
+from hftcore.endpoints import is_loopback, parse_url, resolve
 from hftcore.errors import LocalProtocolError
 from hftcore.venues import Credentials, Order, Slot, Template
 

@@ -1,13 +1,16 @@
-"""Where connections go: WebSocket URLs taken apart, host names resolved."""
+"""Where connections go: hosts with ports and WebSocket URLs as text, host names resolved."""
 
 from __future__ import annotations
 
 import ipaddress
+import re
 import socket
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from hftcore.errors import ConfigError
+
+__all__ = ["Endpoint", "format_endpoint", "is_loopback", "parse_endpoint", "parse_url", "resolve"]
 
 ADDRESSES_MAX = 8
 
@@ -31,6 +34,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def format_endpoint(host: str, port: int) -> str:
+    """``host:port``, an IPv6 address in brackets; empty without a host."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}" if host else ""
+
+
+def parse_endpoint(text: str) -> tuple[str, int | None]:
+    """Host and port, or None, from ``HOST``, ``HOST:PORT``, ``[IPV6]:PORT``. Raises ValueError with the remedy."""
+    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]\s]+))(?::(\d{1,5}))?", text)
+    if match is None or (match[3] and not 0 < int(match[3]) < 65536):
+        raise ValueError(f"{text!r}: write a peer as HOST:PORT, IPv6 as [ADDRESS]:PORT")
+    return match[1] or match[2], int(match[3]) if match[3] else None
 
 
 def parse_url(url: str) -> Endpoint:
