@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
+from types import ModuleType
 
 import buildconf
 
 HERE = Path(__file__).resolve().parent
 BUILD = buildconf.ROOT / "build" / "bench"
-HEADERS = ("common", "peers")
+HEADERS = ("common", "peers", "websocket")
 
 IPSEC_MB = "peers/ipsec_mb.c"
 NO_IPSEC_MB = "no row for libipsec-mb, which is not installed: apt-get install libipsec-mb-dev"
@@ -58,14 +62,54 @@ def build(*sources: str) -> Path:
     watched = [*map(Path, inputs), *(path for folder in HEADERS for path in (HERE / folder).glob("*.h"))]
     watched += [*map(Path, libraries), *(buildconf.ROOT / path for path in buildconf.headers())]
     watched += [buildconf.ROOT / path for path in buildconf.system_sources()]
-    key = hashlib.sha256(repr(command).encode())
-    for path in watched:
-        key.update(path.read_bytes())
-    program = BUILD / f"{Path(sources[0]).stem}-{key.hexdigest()[:16]}"
+    program = BUILD / f"{Path(sources[0]).stem}-{hash_of(repr(command), watched)}"
     if not program.exists():
         for stale in BUILD.glob(f"{Path(sources[0]).stem}-*"):
             stale.unlink()
-        result = subprocess.run([*command, "-o", str(program)], capture_output=True, text=True, check=False)
-        if result.returncode != 0:
-            raise SystemExit(f"{sources[0]} does not compile:\n{result.stderr}")
+        compile_with([*command, "-o", str(program)], sources[0])
     return program
+
+
+def hash_of(command: str, files: list[Path]) -> str:
+    """Names what `command` makes of `files`, so that it is made again when any of them is another."""
+    key = hashlib.sha256(command.encode())
+    for path in files:
+        key.update(path.read_bytes())
+    return key.hexdigest()[:16]
+
+
+def compile_with(command: list[str], source: str) -> None:
+    result = subprocess.run(command, cwd=buildconf.ROOT, capture_output=True, text=True, check=False)
+    if result.returncode != 0:
+        raise SystemExit(f"{source} does not compile:\n{result.stdout}{result.stderr}")
+
+
+def extension(source: str, beside: str) -> ModuleType:
+    """Compiles `source` (.pyx, relative to benchmarks/) and imports it, as a user of the library does who writes
+    Cython: against its .pxd files alone. `beside` is a file of that library: where it changes, all is made anew."""
+    BUILD.mkdir(parents=True, exist_ok=True)
+    _, mode_cflags, mode_ldflags = buildconf.build_mode()
+    path, name = HERE / source, Path(source).stem
+    watched = [path, Path(beside), *(header for folder in HEADERS for header in (HERE / folder).glob("*.h"))]
+    watched += sorted((buildconf.ROOT / "hftcore").rglob("*.pxd"))
+    watched += [buildconf.ROOT / header for header in buildconf.headers()]
+    folder = BUILD / f"{name}-{hash_of(repr([mode_cflags, sys.version]), watched)}"
+    library = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
+    if not library.exists():
+        folder.mkdir(exist_ok=True)
+        code = folder / f"{name}.c"
+        cythonize = [sys.executable, "-m", "cython", "-3", f"-I{buildconf.ROOT}", str(path), "-o", str(code)]
+        compile_with(cythonize, source)
+        include = [f"-I{buildconf.ROOT / buildconf.INCLUDE}", f"-I{sysconfig.get_path('include')}"]
+        compile_with(
+            ["gcc", "-shared", "-fPIC", *buildconf.C_STANDARD, *mode_cflags, *include,
+             *(f"-I{HERE / header}" for header in HEADERS), str(code), *mode_ldflags, "-o", str(library)],
+            source,
+        )  # fmt: skip
+    spec = importlib.util.spec_from_file_location(name, library)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

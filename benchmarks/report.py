@@ -57,6 +57,8 @@ BENCHMARKS = {
     "hex_32": Benchmark(latency.run_text, "a digest as hex; beside plain C"),
     "base64_32": Benchmark(latency.run_text, "a digest as base64; beside OpenSSL"),
     "mask_250": Benchmark(latency.run_text, "a WebSocket frame of 250 bytes masked; beside plain C"),
+    "ws_build_200": Benchmark(latency.run_text, "a WebSocket frame of 200 bytes built and masked; beside plain C"),
+    "ws_parse_200": Benchmark(latency.run_text, "a WebSocket frame of 200 bytes parsed, its UTF-8 checked"),
     "timestamp_13": Benchmark(latency.run_text, "a time in milliseconds as text; beside snprintf"),
     "btc_parse_match": Benchmark(
         latency.run_transaction, "a transaction parsed, its outputs looked up; beside sha256d"
@@ -111,7 +113,7 @@ def judged(value: float, aim: float | None, digits: int) -> tuple[str, str]:
 
 def compared(name: str, outcome: Outcome) -> Table:
     """Ours, and beneath it its peers."""
-    table = Table(title=f"{name}, ns", title_justify="left")
+    table = Table(title=f"{name}, {outcome.comparisons[0].unit}", title_justify="left")
     for column in ("", "p50", "p99", "p99.9", "max", "ratio", "target"):
         table.add_column(column, justify="right" if column else "left", no_wrap=bool(column))
     shown = None

@@ -57,6 +57,7 @@ class Comparison:
     name: str
     ours: Side
     peer: Side
+    unit: str = "ns"  # or "B", bytes
 
     @property
     def target(self) -> float | None:
@@ -68,7 +69,7 @@ class Comparison:
         ratio = round(ours["p50"] / peer["p50"], 4)
         return {
             "name": self.name,
-            "unit": "ns",
+            "unit": self.unit,
             **ours,
             "peer": self.peer.name,
             "peer_p50": peer["p50"],

@@ -26,4 +26,7 @@ GOALS_NS = {
     "sha256d_many_80": 24.0,  # with AVX-512
     "template_fill_sign_frame": 250.0,
     "watch_probe_miss_10m": 20.0,
+    "ws_build_200": 20.0,
+    "ws_parse_200": 20.0,
+    "ws_build_py_200": 60.0,
 }

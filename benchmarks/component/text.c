@@ -1,4 +1,4 @@
-/* The small pieces of a message: hex, base64, a WebSocket mask, a timestamp; beside plain C and OpenSSL.
+/* The small pieces of a message: hex, base64, a WebSocket mask and frame, a timestamp; beside plain C and OpenSSL.
  *
  *   text CPU FOLDER BLOCKS ROW
  *
@@ -18,9 +18,12 @@
 #define BLOCK 256 /* samples of one side before the next has its turn */
 #define DIGEST 32
 #define FRAME 250
+#define MESSAGE 200 /* of frames that are built and parsed */
 #define TIME_STEP_NS 1234567u
 
 static uint8_t digests[ITEMS][DIGEST], frames[ITEMS][256], mask[4];
+static uint8_t message[MESSAGE], received[4 + MESSAGE]; /* and the message in a server's frame */
+static hft_ws_parser parser;
 static char text[80];
 static uint64_t now_ns;
 static hft_timestamp_cache cache;
@@ -54,6 +57,24 @@ static void mask_words(void) {
          for (; j < FRAME; j++) frames[i][j] ^= mask[j & 3])
 }
 
+static void build_ours(void) {
+    EACH((void)hft_ws_build_frame(frames[i], sizeof frames[i], HFT_WS_OP_TEXT, message, MESSAGE, mask))
+}
+static void build_words(void) {
+    uint64_t word = hft_load_le32(mask) * 0x100000001u;
+    EACH(memcpy(frames[i], "\x81\xfe\0\xc8", 4); memcpy(frames[i] + 4, mask, 4);
+         for (int j = 0; j < MESSAGE; j += 8) hft_store_le64(frames[i] + 8 + j, hft_load_le64(message + j) ^ word))
+}
+
+static void parse_ours(void) {
+    EACH(hft_ws_event event; size_t used;
+         if (hft_ws_parser_next(&parser, &event, &used, received, sizeof received) == 1) text[i] = (char)event.data[i])
+}
+static void parse_header(void) {
+    EACH(size_t len = hft_load_be16(received + 2);
+         if (received[0] == 0x81 && received[1] == 126 && len <= sizeof received - 4) text[i] = (char)received[4 + i])
+}
+
 static void time_ours(void) { EACH((void)hft_timestamp_put(&cache, text, now_ns += TIME_STEP_NS, 6)) }
 static void time_printf(void) {
     EACH(snprintf(text, sizeof text, "%llu", (unsigned long long)((now_ns += TIME_STEP_NS) / 1000000)))
@@ -65,11 +86,17 @@ static const struct { const char *name; bench_side sides[4]; } rows[] = {
     {"base64_32", {SIDE("libhft", base64_ours), SIDE("OpenSSL EVP_EncodeBlock", base64_openssl)}},
     {"mask_250", {SIDE("libhft", mask_ours), SIDE("plain C, byte by byte", mask_bytes),
                   SIDE("plain C, eight bytes at a time", mask_words)}},
+    {"ws_build_200", {SIDE("libhft", build_ours), SIDE("plain C, eight bytes at a time", build_words)}},
+    {"ws_parse_200", {SIDE("libhft, UTF-8 checked", parse_ours), SIDE("plain C, the header alone", parse_header)}},
     {"timestamp_13", {SIDE("libhft, cached", time_ours), SIDE("snprintf", time_printf)}},
 };
 
 static void begin(void) {
     now_ns = 1760000000000000000u;
+    hft_ws_parser_init(&parser, HFT_WS_CLIENT, NULL, 0, sizeof received);
+    for (int i = 0; i < MESSAGE; i++) message[i] = (uint8_t)(' ' + i % 64);
+    memcpy(received, "\x81\x7e\0\xc8", 4);
+    memcpy(received + 4, message, MESSAGE);
     memset(text, 0, sizeof text);
     memset(frames, 0, sizeof frames);
 }
