@@ -65,7 +65,24 @@ class Authority:
         valid_days: tuple[int, int] = (-1, 7),
         self_signed: bool = False,
     ) -> ssl.SSLContext:
-        """A server's TLS context with a fresh certificate for `names`.
+        """A server's TLS context with server_pem of the same arguments; TLS 1.2 at least."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        with tempfile.TemporaryDirectory(prefix="hft-sim-") as directory:  # ssl loads keys from files only
+            path = Path(directory, "server.pem")
+            path.touch(mode=0o600)
+            path.write_bytes(self.server_pem(names, valid_days=valid_days, self_signed=self_signed))
+            context.load_cert_chain(path)
+        return context
+
+    def server_pem(
+        self,
+        names: tuple[str, ...] = ("localhost", "127.0.0.1", "::1"),
+        *,
+        valid_days: tuple[int, int] = (-1, 7),
+        self_signed: bool = False,
+    ) -> bytes:
+        """A fresh key and a certificate for `names`, as PEM, one after the other.
 
         valid_days: from and until, relative to now; (-2, -1) has expired. self_signed: not issued by this authority.
         """
@@ -89,18 +106,7 @@ class Authority:
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
             .sign(key if self_signed else self._key, hashes.SHA256())
         )
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        with tempfile.TemporaryDirectory(prefix="hft-sim-") as directory:  # ssl loads keys from files only
-            path = Path(directory, "server.pem")
-            path.touch(mode=0o600)
-            path.write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-                + certificate.public_bytes(serialization.Encoding.PEM)
-            )
-            context.load_cert_chain(path)
-        return context
+        private = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        return private + certificate.public_bytes(serialization.Encoding.PEM)

@@ -60,7 +60,9 @@ def play_handler(url: str, echo: bool, backend: str, compress: bool) -> str | No
 
 
 def _options(compression: Any) -> dict[str, Any]:
-    return {"compression": compression, "max_message": MESSAGE_MAX, "ping_interval_s": None}
+    return {
+        "compression": compression, "max_message": MESSAGE_MAX, "send_queue": MESSAGE_MAX, "ping_interval_s": 0,
+    }  # fmt: skip
 
 
 def play_asyncio(url: str, echo: bool, backend: str, compress: bool) -> str | None:
