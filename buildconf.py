@@ -22,7 +22,7 @@ INCLUDE = "hftcore/libhft/include"
 LAYER_0 = ("status", "cpu", "endian")
 LAYER_2 = ("clock", "hmac512", "ring", "tls")
 LAYER_3 = ("conn", "wsclient", "peer")
-LAYER_4 = ("engine",)
+LAYER_4 = ("engine", "reactor")
 SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
 
 # One source file in src/x86/ and one static library for each instruction set: no flag may reach other code.
@@ -59,11 +59,13 @@ EXTENSIONS = (
     "_peers",
     "_venue",
     "engine",
+    "reactor",
 )
 SYSTEM_EXTENSIONS = {
     "crypto": ("crypto",),
     "tls": ("ssl", "crypto", "uring"),
     "engine": ("ssl", "crypto", "uring"),
+    "reactor": ("ssl", "crypto", "uring"),
 }
 
 

@@ -30,12 +30,57 @@ class RemoteProtocolError(ProtocolError):
     """The other side sent something the protocol does not allow, or input data is malformed."""
 
 
+class HandshakeError(RemoteProtocolError):
+    """The server refused the upgrade, or answered it against the rules.
+
+    ``status``: of its response, 0 if there was none; ``headers``: (name, value) in order; ``body``: as much as came.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        name: str = "",
+        pos: int | None = None,
+        status: int = 0,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> None:
+        super().__init__(message, code=code, name=name, pos=pos)
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
 class TLSError(HftError):
     """TLS failed; the message says what was wrong with which certificate or record."""
 
 
 class ConnectionLost(HftError):
     """The connection ended or did not come about: closed, silent, or too slow."""
+
+
+class ConnectionClosed(ConnectionLost):
+    """A WebSocket connection has ended.
+
+    ``close_code`` and ``reason``: of the other side's close frame; 1005: it held no code; 1006: there was no such frame
+    (RFC 6455 section 7.4.1). ``name`` tells why.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: int = 0,
+        name: str = "",
+        pos: int | None = None,
+        close_code: int = 1006,
+        reason: str = "",
+    ) -> None:
+        super().__init__(message, code=code, name=name, pos=pos)
+        self.close_code = close_code
+        self.reason = reason
 
 
 class LimitExceeded(HftError):
@@ -55,7 +100,7 @@ _BY_BLOCK: dict[int, type[HftError]] = {
     10: ConfigError,  # general
     11: LocalProtocolError,  # text
     12: RemoteProtocolError,  # json
-    13: RemoteProtocolError,  # http1
+    13: HandshakeError,  # http1
     14: RemoteProtocolError,  # ws
     15: LocalProtocolError,  # order
     16: RemoteProtocolError,  # btc

@@ -169,6 +169,29 @@ int hft_conn_pump(hft_conn *conn) {
     return rc;
 }
 
+int hft_conn_adopt(hft_conn *conn, int fd, const hft_address *address) {
+    if (!conn->use_tls) return hft_conn_accept(conn, fd, address);
+    if (conn->state != HFT_CONN_IDLE) return HFT_E_STATE;
+    begin(conn, address);
+    set_no_delay(fd);
+    conn->fd = fd;
+    conn->state = HFT_CONN_SECURING;
+    int rc = hft_tls_begin(&conn->tls);
+    if (rc == 0) rc = tls_handshake(conn);
+    if (rc >= 0) rc = start_recv(conn);
+    if (rc >= 0) return 0;
+    conn->fd = -1;
+    conn->state = HFT_CONN_IDLE;
+    return hft_fail(&conn->err, rc, 0, "adopt");
+}
+
+int hft_conn_has_room(const hft_conn *conn, size_t len) {
+    const hft_buffer *b = &conn->send;
+    size_t room = is_in_flight(conn, HFT_OP_SEND) ? b->cap - b->tail : b->cap - (b->tail - b->head);
+    if (conn->use_tls) len += (len / HFT_CONN_PLAIN_MAX + 1) * HFT_TLS_RECORD_OVERHEAD;
+    return room >= len;
+}
+
 /* ---- completions ---- */
 
 static int on_connected(hft_conn *conn, int32_t result) {

@@ -289,8 +289,11 @@ static int open_venues(hft_engine *e, hft_err *err) {
         if (rc < 0) return rc;
         uint8_t *message = take(e, e->config.venue_message_max);
         if (message == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
-        hft_wsclient_init(&v->session, v->config.host_header, v->config.target, v->config.headers, message,
-                          e->config.venue_message_max);
+        hft_wsclient_config session = {
+            .host_header = v->config.host_header, .target = v->config.target, .headers = v->config.headers,
+            .masks = &e->masks, .message_memory = message, .message_max = e->config.venue_message_max,
+        };
+        hft_wsclient_init(&v->session, &session);
     }
     return 0;
 }
@@ -322,6 +325,7 @@ int hft_engine_open(hft_engine *e, hft_err *err) {
     if (rc == 0) rc = take_presign(e);
     if (rc < 0) return err->code != 0 ? rc : hft_fail(err, rc, 0, "engine tables");
     hft_clock_init(&e->clock);
+    hft_wsclient_masks_init(&e->masks);
     rc = hft_ring_open(&e->ring, (hft_ring_backend)e->config.backend, hft_slot_of_listen(e) + 1, err);
     e->ring.spins = e->config.spin;
     if (rc == 0) rc = open_peers(e, err);
@@ -413,6 +417,7 @@ static void tick(hft_engine *e) {
     }
     for (uint32_t i = 0; i < e->n_peers; i++)
         hft_peer_tick(&e->peers[i].session, e->now_ns, e->config.ping_interval_ns, e->config.idle_timeout_ns);
+    hft_wsclient_masks_refill(&e->masks);
     for (uint32_t i = 0; i < e->n_venues; i++) hft_venue_tick(e, i);
     e->unsettled = 0;
     for (uint32_t slot = 0; slot < hft_slot_of_wake(e); slot++) {
@@ -465,7 +470,7 @@ static int step_stop(hft_engine *e) {
     for (uint32_t i = 0; i < e->n_venues; i++) {
         hft_wsclient *session = &e->venues[i].session;
         if (e->now_ns >= e->stop_deadline_ns) hft_conn_close(&session->conn, HFT_E_CONN_STOPPED, NULL);
-        else if (close_now && session->state != HFT_WSCLIENT_CLOSING) hft_wsclient_close(session, 1000);
+        else if (close_now && session->state != HFT_WSCLIENT_CLOSING) (void)!hft_wsclient_close(session, 1000, NULL, 0);
         hft_link_settle(e, hft_slot_of_venue(e, i));
     }
     return all_idle(e);

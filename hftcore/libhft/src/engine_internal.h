@@ -215,6 +215,7 @@ struct hft_engine {
     /* hot */
     hft_clock clock;
     hft_ring ring;
+    hft_wsclient_masks masks;
     hft_engine_config config;
     hft_risk risk;
     hft_inventory inventory;     /* by announced hash */

@@ -134,7 +134,7 @@ static void leave(hft_engine *e, uint32_t venue) {
     hft_engine_venue *v = &e->venues[venue];
     hft_link_set_ready(e, hft_slot_of_venue(e, venue), 0);
     v->link.deadline_ns = e->now_ns + HFT_LEAVE_NS;
-    hft_wsclient_close(&v->session, 1000);
+    (void)!hft_wsclient_close(&v->session, 1000, NULL, 0);
 }
 
 /* No news of orders will come any more: no order leaves until the stream is subscribed to again. */
@@ -188,7 +188,7 @@ void hft_venue_on_data(hft_engine *e, uint32_t venue) {
     do {
         while (hft_wsclient_next(session, &event, e->now_ns) == 1) {
             if (event.kind == HFT_WSCLIENT_OPENED) on_opened(e, venue);
-            else on_message(e, venue, &event);
+            else if (event.kind == HFT_WSCLIENT_MESSAGE) on_message(e, venue, &event);
         }
     } while (hft_conn_pump(&session->conn) == 1);
     hft_conn_rearm(&session->conn);
@@ -196,7 +196,6 @@ void hft_venue_on_data(hft_engine *e, uint32_t venue) {
 
 void hft_venue_tick(hft_engine *e, uint32_t venue) {
     hft_engine_venue *v = &e->venues[venue];
-    hft_wsclient_refill(&v->session);
     hft_wsclient_tick(&v->session, e->now_ns, e->config.venue_ping_interval_ns, e->config.venue_idle_timeout_ns);
     if (v->link.ready && e->now_ns >= v->next_time_sync_ns && v->session.state == HFT_WSCLIENT_OPEN &&
         !hft_venue_is_held(e, v))

@@ -4,32 +4,65 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "hft/endian.h"
 #include "hft/text.h"
 
+#define CONTROL_ROOM 1024 /* of the send buffer is left to control frames: pongs and the close frame find a place */
+#define REASON_MAX 123
+
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
 
-void hft_wsclient_init(hft_wsclient *ws, const char *host_header, const char *target, const char *headers,
-                       uint8_t *message_memory, size_t message_cap) {
-    ws->host_header = host_header;
-    ws->target = target;
-    ws->headers = headers;
-    ws->message_memory = message_memory;
-    ws->message_cap = message_cap;
-    ws->masks_pos = HFT_WSCLIENT_MASKS;
+/* ---- masks ---- */
+
+void hft_wsclient_masks_init(hft_wsclient_masks *masks) {
+    masks->pos = HFT_WSCLIENT_MASKS;
+    hft_wsclient_masks_refill(masks);
+}
+
+void hft_wsclient_masks_refill(hft_wsclient_masks *masks) {
+    if (masks->pos < HFT_WSCLIENT_MASKS / 2) return;
+    if (RAND_bytes(masks->bytes, sizeof masks->bytes) == 1) masks->pos = 0;
+}
+
+static const uint8_t *take_mask(hft_wsclient_masks *masks) {
+    if (masks->pos == HFT_WSCLIENT_MASKS) hft_wsclient_masks_refill(masks);
+    if (masks->pos == HFT_WSCLIENT_MASKS) return NULL;
+    masks->pos += 4;
+    return masks->bytes + masks->pos - 4;
+}
+
+/* ---- life ---- */
+
+void hft_wsclient_init(hft_wsclient *ws, const hft_wsclient_config *config) {
+    ws->config = *config;
     hft_wsclient_down(ws);
 }
 
 void hft_wsclient_down(hft_wsclient *ws) {
     ws->state = HFT_WSCLIENT_DOWN;
+    ws->clean = 0;
+    ws->close_code = 1006; /* section 7.1.5 */
+    ws->reason_len = 0;
+    ws->http_status = 0;
     ws->consumed = 0;
     ws->last_ping_ns = 0;
+    ws->pings_sent = ws->pings_answered = 0;
+    ws->err = (hft_err){0};
 }
 
+/* The connection ends now. */
 static int fail(hft_wsclient *ws, int code, const char *text) {
     hft_conn_close(&ws->conn, code, text);
     return code;
+}
+
+/* All is said: the connection ends as soon as the peer ends it, or now. */
+static int finish(hft_wsclient *ws, int code, const char *text) {
+    ws->state = HFT_WSCLIENT_OVER;
+    (void)hft_fail(&ws->err, code, 0, text);
+    return ws->config.lingers ? code : fail(ws, code, text);
 }
 
 /* ---- upgrade ---- */
@@ -48,23 +81,50 @@ static int make_key(hft_wsclient *ws) {
 }
 
 int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
-    hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, ws->message_memory, ws->message_cap, ws->message_cap);
-    hft_wsclient_refill(ws);
+    const hft_wsclient_config *config = &ws->config;
+    hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, config->message_memory, config->message_max, config->message_max);
+    hft_wsclient_masks_refill(config->masks);
     int rc = make_key(ws);
-    uint8_t *space = hft_conn_space(&ws->conn, HFT_CONN_RECV_MIN);
+    size_t cap = ws->conn.send.cap < HFT_CONN_PLAIN_MAX ? ws->conn.send.cap : HFT_CONN_PLAIN_MAX;
+    if (ws->conn.use_tls) cap = HFT_CONN_PLAIN_MAX;
+    uint8_t *space = hft_conn_space(&ws->conn, cap);
     if (rc < 0 || space == NULL) return fail(ws, rc < 0 ? rc : HFT_E_CONN_SEND_FULL, "WebSocket upgrade");
     hft_http1_upgrade request = {
-        .host = ws->host_header, .host_len = strlen(ws->host_header),
-        .target = ws->target, .target_len = strlen(ws->target),
+        .host = config->host_header, .host_len = strlen(config->host_header),
+        .target = config->target, .target_len = strlen(config->target),
         .key = ws->key,
-        .headers = ws->headers, .headers_len = strlen(ws->headers),
+        .headers = config->headers, .headers_len = strlen(config->headers),
     };
-    rc = hft_http1_build_upgrade((char *)space, HFT_CONN_RECV_MIN, &request);
+    rc = hft_http1_build_upgrade((char *)space, cap, &request);
     if (rc >= 0) rc = hft_wsclient_send(ws, space, (size_t)rc);
     if (rc < 0) return fail(ws, rc, "WebSocket upgrade");
     ws->state = HFT_WSCLIENT_UPGRADING;
     ws->last_recv_ns = now_ns;
     return 0;
+}
+
+/* Whether the response that refused the upgrade is here to its end, as far as its head tells where that is. */
+static int is_complete(const char *data, size_t len) {
+    const char *end = memmem(data, len, "\r\n\r\n", 4);
+    if (end == NULL) return 0;
+    const char *body = end + 4, name[] = "content-length:";
+    for (const char *line = data; (line = memmem(line, (size_t)(end - line), "\r\n", 2)) != NULL;) {
+        line += 2;
+        if ((size_t)(end - line) < sizeof name - 1 || strncasecmp(line, name, sizeof name - 1) != 0) continue;
+        size_t content_len = 0;
+        for (const char *c = line + sizeof name - 1; c < end && *c != '\r'; c++)
+            if (*c >= '0' && *c <= '9' && content_len < HFT_CONN_RECV_MAX) content_len = content_len * 10 + (size_t)(*c - '0');
+        return len - (size_t)(body - data) >= content_len;
+    }
+    return 0;
+}
+
+/* The rest of a response that refused the upgrade stays where it arrives, for the owner to read once it is over. */
+static int await_response(hft_wsclient *ws) {
+    size_t len;
+    const char *data = (const char *)hft_conn_data(&ws->conn, &len);
+    if (!is_complete(data, len) && len + HFT_CONN_PLAIN_MAX < ws->conn.recv.cap) return 0;
+    return fail(ws, ws->err.code, ws->err.text);
 }
 
 static int take_response(hft_wsclient *ws, hft_wsclient_event *event) {
@@ -73,70 +133,93 @@ static int take_response(hft_wsclient *ws, hft_wsclient_event *event) {
     int status = 0;
     hft_err err = {0};
     int rc = hft_http1_parse_upgrade(&status, data, len, ws->accept, &err);
+    ws->http_status = (uint16_t)(rc < 0 ? status : 0);
+    if (rc == HFT_E_HTTP_STATUS && ws->config.lingers) {
+        ws->err = err;
+        ws->state = HFT_WSCLIENT_REFUSED;
+        return await_response(ws);
+    }
     if (rc < 0) return fail(ws, rc, err.text);
     if (rc == 0) return 0;
-    hft_conn_consume(&ws->conn, (size_t)rc);
     ws->state = HFT_WSCLIENT_OPEN;
-    *event = (hft_wsclient_event){.kind = HFT_WSCLIENT_OPENED};
+    ws->consumed = (size_t)rc;
+    *event = (hft_wsclient_event){.kind = HFT_WSCLIENT_OPENED, .data = (const uint8_t *)data, .len = (size_t)rc};
     return 1;
 }
 
 /* ---- receiving ---- */
 
 static int on_close_frame(hft_wsclient *ws, const hft_ws_event *frame) {
-    if (ws->state == HFT_WSCLIENT_OPEN) {
-        uint8_t code[2];
-        hft_store_be16(code, frame->close_code);
-        /* 1005 means the frame held no code: the echo holds none either. */
-        (void)!hft_wsclient_put(ws, HFT_WS_OP_CLOSE, code, frame->close_code == 1005 ? 0 : sizeof code);
+    ws->close_code = frame->close_code;
+    ws->reason_len = (uint16_t)(frame->len < REASON_MAX ? frame->len : REASON_MAX);
+    memcpy(ws->reason, frame->data, ws->reason_len);
+    if (ws->state == HFT_WSCLIENT_CLOSING) {
+        ws->clean = 1;
+        ws->state = HFT_WSCLIENT_OVER;
+        return ws->config.lingers ? HFT_E_CONN_CLOSED : fail(ws, HFT_E_CONN_CLOSED, NULL);
     }
+    uint8_t code[2];
+    hft_store_be16(code, frame->close_code);
+    /* 1005 means the frame held no code: the echo holds none either. */
+    (void)!hft_wsclient_put(ws, HFT_WS_OP_CLOSE, code, frame->close_code == 1005 ? 0 : sizeof code);
     char text[128];
     snprintf(text, sizeof text, "close frame %u %.*s", frame->close_code, frame->len > 90 ? 90 : (int)frame->len,
              (const char *)frame->data);
-    return fail(ws, HFT_E_CONN_CLOSED, text);
+    return finish(ws, HFT_E_CONN_CLOSED, text);
 }
 
-/* Control frames are dealt with here; 1 = the frame is the owner's. */
-static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event) {
+static int on_ping(hft_wsclient *ws, const hft_ws_event *frame) {
+    if (ws->state != HFT_WSCLIENT_OPEN) return 0; /* our close frame was the last one we may send */
+    int rc = hft_wsclient_put(ws, HFT_WS_OP_PONG, frame->data, frame->len);
+    if (rc == HFT_E_CONN_SEND_FULL) return 0; /* the peer does not read: it would not read this either */
+    return rc < 0 ? fail(ws, rc, "pong") : 0;
+}
+
+/* Unsolicited pongs are lawful and mean nothing (section 5.5.3). */
+static int on_pong(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event, uint64_t now_ns) {
+    if (frame->len != sizeof(uint64_t)) return 0;
+    uint64_t serial = hft_load_be64(frame->data);
+    if (serial <= ws->pings_answered || serial > ws->pings_sent) return 0;
+    ws->pings_answered = serial;
+    if (serial == ws->pings_sent) ws->last_ping_ns = 0;
+    if (ws->pings_sent - serial >= HFT_WSCLIENT_PINGS) return 0;
+    uint64_t sent_ns = ws->ping_ns[serial % HFT_WSCLIENT_PINGS];
+    *event = (hft_wsclient_event){.kind = HFT_WSCLIENT_PONG, .rtt_ns = now_ns > sent_ns ? now_ns - sent_ns : 0};
+    return 1;
+}
+
+/* Control frames are dealt with here; 1 = the event is the owner's. */
+static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event, uint64_t now_ns) {
     switch (frame->op) {
-    case HFT_WS_OP_PING: {
-        if (ws->state != HFT_WSCLIENT_OPEN) return 0; /* our close frame was the last one we may send */
-        int rc = hft_wsclient_put(ws, HFT_WS_OP_PONG, frame->data, frame->len);
-        return rc < 0 ? fail(ws, rc, "pong") : 0;
-    }
-    case HFT_WS_OP_PONG:
-        ws->last_ping_ns = 0;
-        return 0;
+    case HFT_WS_OP_PING: return on_ping(ws, frame);
+    case HFT_WS_OP_PONG: return on_pong(ws, frame, event, now_ns);
     case HFT_WS_OP_CLOSE: return on_close_frame(ws, frame);
     default:
+        ws->messages_in++;
+        ws->payload_in += frame->len;
         *event = (hft_wsclient_event){
             .kind = HFT_WSCLIENT_MESSAGE, .op = frame->op, .data = frame->data, .len = frame->len};
         return 1;
     }
 }
 
-static int fail_protocol(hft_wsclient *ws, int code) {
+static int fail_protocol(hft_wsclient *ws, int code, const char *text) {
     uint8_t payload[2];
     hft_store_be16(payload, hft_ws_close_code(code));
     if (ws->state == HFT_WSCLIENT_OPEN) (void)!hft_wsclient_put(ws, HFT_WS_OP_CLOSE, payload, sizeof payload);
-    return fail(ws, code, ws->parser.err.text);
+    return finish(ws, code, text);
 }
 
-int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns) {
-    if (ws->conn.state != HFT_CONN_OPEN) return 0;
-    hft_conn_consume(&ws->conn, ws->consumed);
-    ws->consumed = 0;
-    ws->last_recv_ns = now_ns;
-    if (ws->state == HFT_WSCLIENT_UPGRADING) return take_response(ws, event);
+static int next_frame(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns) {
     for (;;) {
         hft_ws_event frame;
         size_t len, used = 0;
         uint8_t *data = hft_conn_data(&ws->conn, &len);
         int rc = hft_ws_parser_next(&ws->parser, &frame, &used, data, len);
-        if (rc < 0) return fail_protocol(ws, rc);
+        if (rc < 0) return fail_protocol(ws, rc, ws->parser.err.text);
         if (rc == 0 && used == 0) return 0;
         if (rc == 1) {
-            rc = on_frame(ws, &frame, event);
+            rc = on_frame(ws, &frame, event, now_ns);
             if (rc < 0) return rc;
             if (rc == 1) {
                 ws->consumed = used; /* kept until the owner is done with the view */
@@ -147,20 +230,42 @@ int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_
     }
 }
 
+int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns) {
+    if (ws->conn.state != HFT_CONN_OPEN) return 0;
+    hft_conn_consume(&ws->conn, ws->consumed);
+    ws->consumed = 0;
+    ws->last_recv_ns = now_ns;
+    size_t len;
+    switch (ws->state) {
+    case HFT_WSCLIENT_UPGRADING: return take_response(ws, event);
+    case HFT_WSCLIENT_REFUSED: return await_response(ws);
+    case HFT_WSCLIENT_OVER:
+        (void)hft_conn_data(&ws->conn, &len);
+        hft_conn_consume(&ws->conn, len);
+        return 0;
+    default: return next_frame(ws, event, now_ns);
+    }
+}
+
 /* ---- sending ---- */
 
-int hft_wsclient_frame(hft_wsclient *ws, const uint8_t **frame, size_t *frame_len, hft_ws_op op, const void *payload,
-                       size_t len) {
-    uint8_t *space = ws->state == HFT_WSCLIENT_OPEN ? hft_conn_space(&ws->conn, len + HFT_WS_HEADER_MAX) : NULL;
+static int build(hft_wsclient *ws, const uint8_t **frame, size_t *frame_len, hft_ws_op op, const void *payload,
+                 size_t len) {
+    uint8_t *space = hft_conn_space(&ws->conn, len + HFT_WS_HEADER_MAX);
     if (space == NULL) return HFT_E_CONN_SEND_FULL;
-    if (ws->masks_pos + 4 > HFT_WSCLIENT_MASKS) hft_wsclient_refill(ws);
-    if (ws->masks_pos + 4 > HFT_WSCLIENT_MASKS) return HFT_E_TLS_CONFIG;
-    int rc = hft_ws_build_frame(space, len + HFT_WS_HEADER_MAX, op, payload, len, ws->masks + ws->masks_pos);
+    const uint8_t *mask = take_mask(ws->config.masks);
+    if (mask == NULL) return HFT_E_TLS_CONFIG;
+    int rc = hft_ws_build_frame(space, len + HFT_WS_HEADER_MAX, op, payload, len, mask);
     if (rc < 0) return rc;
-    ws->masks_pos += 4;
     *frame = space;
     *frame_len = (size_t)rc;
     return HFT_OK;
+}
+
+int hft_wsclient_frame(hft_wsclient *ws, const uint8_t **frame, size_t *frame_len, hft_ws_op op, const void *payload,
+                       size_t len) {
+    if (ws->state != HFT_WSCLIENT_OPEN) return HFT_E_CONN_SEND_FULL;
+    return build(ws, frame, frame_len, op, payload, len);
 }
 
 int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) {
@@ -168,16 +273,59 @@ int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) 
     return rc < 0 ? rc : hft_conn_flush(&ws->conn);
 }
 
-int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+/* A message that is longer than a TLS record. Its pieces are masked one after the other where they are encrypted. */
+static int put_pieces(hft_wsclient *ws, hft_ws_op op, const uint8_t *payload, size_t len) {
+    const uint8_t *mask = take_mask(ws->config.masks);
+    if (mask == NULL) return HFT_E_TLS_CONFIG;
+    for (size_t done = 0; done < len;) {
+        uint8_t *space = hft_conn_space(&ws->conn, HFT_CONN_PLAIN_MAX), turned[4];
+        if (space == NULL) return fail(ws, HFT_E_CONN_SEND_FULL, "in a message");
+        size_t head = done == 0 ? hft_ws_put_header(space, op, len, mask) : 0;
+        size_t n = len - done < HFT_CONN_PLAIN_MAX - head ? len - done : HFT_CONN_PLAIN_MAX - head;
+        for (size_t i = 0; i < sizeof turned; i++) turned[i] = mask[(done + i) % sizeof turned];
+        memcpy(space + head, payload + done, n);
+        hft_ws_mask(space + head, n, turned);
+        int rc = hft_conn_commit(&ws->conn, space, head + n);
+        if (rc < 0) return fail(ws, rc, "in a message"); /* its beginning cannot be taken back */
+        done += n;
+    }
+    return hft_conn_flush(&ws->conn);
+}
+
+static int put_message(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+    if (!hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CONTROL_ROOM)) return HFT_E_CONN_SEND_FULL;
+    if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_pieces(ws, op, payload, len);
     const uint8_t *frame;
     size_t frame_len;
-    int rc = hft_wsclient_frame(ws, &frame, &frame_len, op, payload, len);
+    int rc = build(ws, &frame, &frame_len, op, payload, len);
     return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
 }
 
-void hft_wsclient_refill(hft_wsclient *ws) {
-    if (ws->masks_pos < HFT_WSCLIENT_MASKS / 2) return;
-    if (RAND_bytes(ws->masks, sizeof ws->masks) == 1) ws->masks_pos = 0;
+int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+    if (ws->state != HFT_WSCLIENT_OPEN || ws->conn.state != HFT_CONN_OPEN) return HFT_E_STATE;
+    if (op == HFT_WS_OP_TEXT || op == HFT_WS_OP_BINARY) {
+        int rc = put_message(ws, op, payload, len);
+        if (rc < 0) return rc;
+        ws->messages_out++;
+        ws->payload_out += len;
+        return rc;
+    }
+    const uint8_t *frame;
+    size_t frame_len;
+    int rc = build(ws, &frame, &frame_len, op, payload, len);
+    return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
+}
+
+int hft_wsclient_ping(hft_wsclient *ws, uint64_t now_ns) {
+    uint8_t payload[8];
+    uint64_t serial = ws->pings_sent + 1;
+    hft_store_be64(payload, serial);
+    int rc = hft_wsclient_put(ws, HFT_WS_OP_PING, payload, sizeof payload);
+    if (rc < 0) return rc;
+    ws->pings_sent = serial;
+    ws->ping_ns[serial % HFT_WSCLIENT_PINGS] = now_ns;
+    if (ws->last_ping_ns == 0) ws->last_ping_ns = now_ns;
+    return rc;
 }
 
 void hft_wsclient_tick(hft_wsclient *ws, uint64_t now_ns, uint64_t interval_ns, uint64_t idle_ns) {
@@ -186,20 +334,23 @@ void hft_wsclient_tick(hft_wsclient *ws, uint64_t now_ns, uint64_t interval_ns, 
     if (silent_ns > idle_ns) {
         fail(ws, HFT_E_CONN_IDLE_TIMEOUT, "no answer to pings");
     } else if (silent_ns > interval_ns && ws->last_ping_ns == 0) {
-        ws->last_ping_ns = now_ns;
-        int rc = hft_wsclient_put(ws, HFT_WS_OP_PING, "hft", 3);
+        int rc = hft_wsclient_ping(ws, now_ns);
         if (rc < 0) fail(ws, rc, "ping");
     }
 }
 
-void hft_wsclient_close(hft_wsclient *ws, uint16_t close_code) {
+int hft_wsclient_close(hft_wsclient *ws, uint16_t code, const char *reason, size_t reason_len) {
     if (ws->state != HFT_WSCLIENT_OPEN || ws->conn.state != HFT_CONN_OPEN) {
-        hft_conn_close(&ws->conn, HFT_E_CONN_STOPPED, NULL);
-        return;
+        if (ws->state <= HFT_WSCLIENT_UPGRADING) hft_conn_close(&ws->conn, HFT_E_CONN_STOPPED, NULL);
+        return 0;
     }
-    uint8_t payload[2];
-    hft_store_be16(payload, close_code);
-    int rc = hft_wsclient_put(ws, HFT_WS_OP_CLOSE, payload, sizeof payload);
+    uint8_t payload[2 + REASON_MAX];
+    if (reason_len > REASON_MAX) return HFT_E_WS_CONTROL;
+    hft_store_be16(payload, code);
+    if (reason_len != 0) memcpy(payload + 2, reason, reason_len);
+    int rc = hft_wsclient_put(ws, HFT_WS_OP_CLOSE, payload, code == 1005 ? 0 : 2 + reason_len);
+    if (rc == HFT_E_WS_CLOSE_CODE || rc == HFT_E_WS_UTF8) return rc;
     ws->state = HFT_WSCLIENT_CLOSING;
     if (rc < 0) fail(ws, rc, "close frame");
+    return 0;
 }

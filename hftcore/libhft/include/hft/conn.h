@@ -79,6 +79,8 @@ HFT_NODISCARD int hft_conn_connect(hft_conn *conn, const hft_address *address);
 /* Takes over a socket that was accepted, and starts receiving; IDLE only, without TLS. OPEN then, as after
  * HFT_CONN_UP. On an error (HFT_E_RING_FULL, HFT_E_STATE) the socket stays the caller's. */
 HFT_NODISCARD int hft_conn_accept(hft_conn *conn, int fd, const hft_address *address);
+HFT_NODISCARD int hft_conn_adopt(hft_conn *conn, int fd, const hft_address *address);
+int hft_conn_has_room(const hft_conn *conn, size_t len);
 
 /* Takes a completion of this slot. Returns an hft_conn_event. A failure closes: see hft_conn_settle. */
 HFT_NODISCARD int hft_conn_complete(hft_conn *conn, uint64_t tag, int32_t result);

@@ -1,0 +1,44 @@
+/* The reactor's insides, shared by its source files. Private.
+ *
+ *   reactor.c        life, loop, events
+ *   reactor_links.c  a link's memory, deadlines and pings
+ *   reactor_calls.c  what the owner does to a link
+ */
+#ifndef HFT_REACTOR_INTERNAL_H
+#define HFT_REACTOR_INTERNAL_H
+
+#include "hft/reactor.h"
+
+#define HFT_LINK_NONE UINT32_MAX
+#define HFT_NEVER UINT64_MAX
+
+/* The ring's slots: the links, then the wake-up descriptor. */
+static inline uint32_t hft_reactor_wake_slot(const hft_reactor *r) { return r->config.links_max; }
+
+static inline uint64_t hft_reactor_mono_ns(const hft_reactor *r) {
+    return hft_ticks_mono_ns(&r->clock, hft_ticks(&r->clock));
+}
+
+/* reactor.c */
+/* The link has news, or may have. */
+void hft_reactor_push(hft_reactor *r, uint32_t link);
+/* Takes all completions there are; returns how many. */
+int hft_reactor_reap(hft_reactor *r);
+/* Notes that the socket is gone, if it is. */
+void hft_reactor_settle(hft_reactor *r, uint32_t link);
+
+/* reactor_links.c */
+HFT_NODISCARD int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_ws *config, hft_err *err);
+void hft_reactor_link_free(hft_reactor *r, uint32_t link);
+/* Sets the timer to the link's earliest deadline. */
+void hft_reactor_link_plan(hft_reactor *r, uint32_t link);
+/* Does what is due. */
+void hft_reactor_link_tick(hft_reactor *r, uint32_t link);
+void hft_reactor_link_opened(hft_reactor *r, uint32_t link);
+/* The session is on its way out: it has until the closing time-out. */
+void hft_reactor_link_leaving(hft_reactor *r, uint32_t link);
+void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns);
+/* 1 if the message answers the application ping that is out. */
+int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len);
+
+#endif

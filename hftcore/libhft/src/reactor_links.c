@@ -1,0 +1,188 @@
+#include <string.h>
+#include <sys/mman.h>
+
+#include "reactor_internal.h"
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+
+#define PAGE 4096u
+#define HEAD_ROOM 16384u   /* of the receive buffer: a response's head stands before the first message */
+#define APP_PONG_WINDOW 512
+
+/* ---- memory ---- */
+
+static size_t page_up(size_t n) { return (n + PAGE - 1) & ~(size_t)(PAGE - 1); }
+
+static int is_sane(const hft_link_config_ws *c) {
+    return c->recv_cap >= HFT_CONN_RECV_MIN && c->recv_cap <= HFT_REACTOR_MESSAGE_MAX &&
+           c->send_cap >= HFT_CONN_RECV_MIN && c->send_cap <= HFT_REACTOR_MESSAGE_MAX && c->message_max != 0 &&
+           c->message_max <= HFT_REACTOR_MESSAGE_MAX;
+}
+
+/* One private mapping: recv, send, plain (TLS) and message, each on pages of its own. The first pages are those of
+ * every message, and are taken now. */
+static int open_memory(hft_reactor_link *l, hft_conn_config *conn, hft_wsclient_config *session) {
+    const hft_link_config_ws *c = &l->config;
+    conn->recv_cap = page_up(c->recv_cap > c->message_max + HEAD_ROOM ? c->recv_cap : c->message_max + HEAD_ROOM);
+    conn->send_cap = page_up(c->send_cap);
+    conn->plain_cap = c->tls != NULL ? conn->recv_cap + HFT_CONN_PLAIN_MAX : 0;
+    l->memory_size = conn->recv_cap + conn->send_cap + conn->plain_cap + page_up(c->message_max);
+    void *memory = mmap(NULL, l->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED) return HFT_E_MEMORY;
+    l->memory = memory;
+    conn->recv_memory = l->memory;
+    conn->send_memory = conn->recv_memory + conn->recv_cap;
+    conn->plain_memory = conn->send_memory + conn->send_cap;
+    session->message_memory = conn->plain_memory + conn->plain_cap;
+    session->message_max = c->message_max;
+    (void)madvise(conn->recv_memory, PAGE, MADV_POPULATE_WRITE); /* only sooner than they would be taken anyway */
+    (void)madvise(conn->send_memory, PAGE, MADV_POPULATE_WRITE);
+    if (conn->plain_cap != 0) (void)madvise(conn->plain_memory, PAGE, MADV_POPULATE_WRITE);
+    return 0;
+}
+
+int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_ws *config, hft_err *err) {
+    hft_reactor_link *l = &r->links[link];
+    if (!is_sane(config)) return hft_fail(err, HFT_E_ARGUMENT, 0, "buffers: 4096 bytes to 1 GiB; a message: up to 1 GiB");
+    *l = (hft_reactor_link){.queued = l->queued}; /* it may still stand among the ready ones by its last use */
+    l->config = *config;
+    hft_conn_config conn = {.ring = &r->ring, .slot = link, .scratch_memory = r->scratch, .tls_context = config->tls,
+                            .host = config->host};
+    hft_wsclient_config session = {.host_header = config->host_header, .target = config->target,
+                                   .headers = config->headers, .masks = &r->masks, .lingers = 1};
+    int rc = open_memory(l, &conn, &session);
+    if (rc < 0) return hft_fail(err, rc, 0, "connection");
+    rc = hft_conn_init(&l->session.conn, &conn, err);
+    if (rc < 0) {
+        munmap(l->memory, l->memory_size);
+        return rc;
+    }
+    hft_wsclient_init(&l->session, &session);
+    l->timestamp_slot = l->id_slot = -1;
+    if (config->app_ping != NULL) {
+        l->timestamp_slot = hft_order_find_slot(config->app_ping, "timestamp", 9);
+        l->id_slot = hft_order_find_slot(config->app_ping, "id", 2);
+    }
+    l->up_by_ns = l->over_by_ns = l->next_ping_ns = l->next_app_ping_ns = HFT_NEVER;
+    l->used = 1;
+    return 0;
+}
+
+void hft_reactor_link_free(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    hft_timers_cancel(&r->timers, link);
+    hft_conn_free(&l->session.conn);
+    munmap(l->memory, l->memory_size);
+    l->used = 0;
+    r->free_links[r->n_free++] = link;
+    r->n_links--;
+}
+
+/* ---- round trips ---- */
+
+void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns) {
+    rtt->answered++;
+    rtt->last_ns = rtt_ns;
+    if (rtt->min_ns == 0 || rtt_ns < rtt->min_ns) rtt->min_ns = rtt_ns;
+    rtt->smoothed_ns = rtt->smoothed_ns == 0 ? rtt_ns : rtt->smoothed_ns - rtt->smoothed_ns / 8 + rtt_ns / 8;
+}
+
+int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len) {
+    if (len > APP_PONG_WINDOW) len = APP_PONG_WINDOW;
+    return memmem(data, len, l->config.app_pong, l->config.app_pong_len) != NULL;
+}
+
+/* ---- deadlines ---- */
+
+static uint64_t after(uint64_t now_ns, uint64_t interval_ns) { return interval_ns == 0 ? HFT_NEVER : now_ns + interval_ns; }
+
+static void keep_earliest(uint64_t *due_ns, uint64_t candidate_ns) {
+    if (candidate_ns < *due_ns) *due_ns = candidate_ns;
+}
+
+/* A ping counts as unanswered from the last sign of life on: its answer may stand behind a long message. */
+static uint64_t silent_at(const hft_reactor_link *l) {
+    uint64_t ping_ns = l->session.last_ping_ns;
+    if (l->app_ping_ns != 0 && (ping_ns == 0 || l->app_ping_ns < ping_ns)) ping_ns = l->app_ping_ns;
+    if (ping_ns == 0 || l->config.ping_timeout_ns == 0) return HFT_NEVER;
+    return (ping_ns > l->recv_ns ? ping_ns : l->recv_ns) + l->config.ping_timeout_ns;
+}
+
+void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    uint64_t due_ns = l->over_by_ns;
+    keep_earliest(&due_ns, l->up_by_ns);
+    if (l->session.state == HFT_WSCLIENT_OPEN) {
+        keep_earliest(&due_ns, l->next_ping_ns);
+        keep_earliest(&due_ns, l->next_app_ping_ns);
+        keep_earliest(&due_ns, silent_at(l));
+    }
+    if (due_ns == HFT_NEVER || l->settled) hft_timers_cancel(&r->timers, link);
+    else hft_timers_set(&r->timers, link, due_ns);
+}
+
+void hft_reactor_link_opened(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    l->opened_ns = r->now_ns;
+    l->up_by_ns = HFT_NEVER;
+    l->next_ping_ns = after(r->now_ns, l->config.ping_interval_ns);
+    l->next_app_ping_ns = after(r->now_ns, l->config.app_ping_interval_ns);
+    hft_reactor_link_plan(r, link);
+}
+
+void hft_reactor_link_leaving(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    if (l->over_by_ns != HFT_NEVER || l->config.close_ns == 0) return;
+    l->over_by_ns = hft_reactor_mono_ns(r) + l->config.close_ns;
+    l->up_by_ns = HFT_NEVER;
+    hft_reactor_link_plan(r, link);
+}
+
+static int send_app_ping(hft_reactor *r, hft_reactor_link *l) {
+    const hft_link_config_ws *c = &l->config;
+    hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
+    if (c->app_ping == NULL) return hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, c->app_ping_text, c->app_ping_len);
+    if (l->timestamp_slot >= 0) values[l->timestamp_slot].u64 = hft_ticks_wall_ns(&r->clock, hft_ticks(&r->clock));
+    if (l->id_slot >= 0) values[l->id_slot].u64 = l->app_rtt.sent + 1;
+    int rc = hft_order_fill(c->app_ping, values, NULL);
+    if (rc < 0) return rc;
+    return hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, c->app_ping->message.image, (size_t)rc);
+}
+
+/* A full queue is no reason to end: the peer's silence will be, if it lasts. */
+static void ping_if_due(hft_reactor *r, hft_reactor_link *l) {
+    int rc = 0;
+    if (r->now_ns >= l->next_ping_ns) {
+        rc = hft_wsclient_ping(&l->session, r->now_ns);
+        l->rtt.sent += rc == 0;
+        l->next_ping_ns = r->now_ns + l->config.ping_interval_ns;
+    }
+    if (rc >= 0 && r->now_ns >= l->next_app_ping_ns) {
+        rc = send_app_ping(r, l);
+        l->app_rtt.sent += rc == 0;
+        if (rc == 0 && l->app_ping_ns == 0 && l->config.app_pong_len != 0) l->app_ping_ns = r->now_ns;
+        l->next_app_ping_ns = r->now_ns + l->config.app_ping_interval_ns;
+    }
+    if (rc < 0 && rc != HFT_E_CONN_SEND_FULL) hft_conn_close(&l->session.conn, rc, "ping");
+}
+
+void hft_reactor_link_tick(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    hft_conn *conn = &l->session.conn;
+    if (r->now_ns >= l->up_by_ns) {
+        l->up_by_ns = HFT_NEVER;
+        hft_conn_close(conn, HFT_E_CONN_HANDSHAKE_TIMEOUT, conn->state == HFT_CONN_SECURING ? "TLS" : "WebSocket upgrade");
+    }
+    if (r->now_ns >= l->over_by_ns) {
+        l->over_by_ns = HFT_NEVER;
+        hft_conn_close(conn, HFT_E_TIMEOUT, "no answer to the close frame");
+    }
+    if (l->session.state == HFT_WSCLIENT_OPEN && conn->state == HFT_CONN_OPEN) {
+        if (r->now_ns >= silent_at(l)) hft_conn_close(conn, HFT_E_CONN_IDLE_TIMEOUT, "no answer to pings");
+        else ping_if_due(r, l);
+    }
+    hft_reactor_settle(r, link);
+    hft_reactor_link_plan(r, link);
+}
