@@ -21,7 +21,7 @@ import typer.main
 import buildconf
 import runner.cli
 import runner.config
-from hftcore import _status, errors, events, peers, settings, venues
+from hftcore import _request, _status, errors, events, peers, settings, venues
 from tests import tree
 
 PAGES = [*tree.files(".md", under="docs"), Path("README.md"), Path("CONTRIBUTING.md")]
@@ -222,6 +222,12 @@ def test_every_word_of_an_event_is_told(heading: str, there: set[str]) -> None:
 def test_every_limit_is_told_with_its_default(limits: Any) -> None:
     told = {names(row[0])[0]: row[1].strip('"') for row in rows(section("reference/limits.md", limits.__name__))}
     assert told == {field.name: str(field.default) for field in dataclasses.fields(limits)}
+
+
+def test_every_limit_of_a_connection_is_told() -> None:
+    told = {names(row[0])[0]: (row[1], row[2]) for row in rows(section("reference/limits.md", "Connections"))}
+    default = {field.name: field.default for field in dataclasses.fields(_request.Request)}
+    assert told == {name: (str(default[name]), f"{low} to {high}") for name, (low, high) in _request.RANGES.items()}
 
 
 def test_compiled_limits_are_those_of_the_headers() -> None:

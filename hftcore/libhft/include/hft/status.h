@@ -111,6 +111,7 @@
     X(HFT_E_CONN_RESOLVE, -21006, "host name could not be resolved")                                        \
     X(HFT_E_CONN_STOPPED, -21007, "stopped by us")                                                          \
     X(HFT_E_CONN_REPLACED, -21008, "left for another peer")                                                 \
+    X(HFT_E_CONN_PROXY, -21009, "proxy did not connect")                                                    \
     /* engine: why an order was refused, or how a venue failed */                                           \
     X(HFT_E_ENGINE_NOT_READY, -22000, "venue is not ready")                                                 \
     X(HFT_E_ENGINE_EVENTS_FULL, -22001, "event queue full: events are not being read")                      \
