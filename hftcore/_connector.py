@@ -13,7 +13,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import aiohappyeyeballs
@@ -303,10 +303,10 @@ class Job:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self, coroutine: Coroutine[Any, Any, tuple[int, socket.socket]]) -> None:
+    async def _run(self, request: Request, endpoints: tuple[int, ...]) -> None:
         number, sock, problem = -1, None, None
         try:
-            number, sock = await coroutine
+            number, sock = await open_first(request, endpoints)
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -348,8 +348,7 @@ class Connector:
 
     @staticmethod
     def _start(loop: asyncio.AbstractEventLoop, job: Job, request: Request, endpoints: tuple[int, ...]) -> None:
-        if not job._over:
-            job._task = loop.create_task(job._run(open_first(request, endpoints)))
+        job._task = loop.create_task(job._run(request, endpoints))  # if it is cancelled by now, _stop follows
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

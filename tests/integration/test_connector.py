@@ -26,6 +26,9 @@ from hftcore._request import Request
 from hftcore.errors import ConnectionLost
 from hftcore.reconnect import Reconnect
 
+# A socket that is left to the garbage collector is a leak.
+pytestmark = pytest.mark.filterwarnings("error")
+
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 WAIT_S = 20.0
 ADDRESSES = (f"127.0.1.{i}" for i in range(1, 255))
@@ -256,6 +259,12 @@ def test_one_time_out_for_everything(run: Any, mute: int, names: dict[str, Any])
         assert 0.15 < time.monotonic() - began < 1.5
 
 
+def test_the_systems_own_time_out_is_told_as_such(run: Any, mute: int) -> None:
+    with pytest.raises(TimeoutError, match=f"127.0.0.1:{mute}: Connection timed out") as caught:
+        run(connect(options(mute, user_timeout_ms=100)))
+    assert caught.value.errno == errno.ETIMEDOUT
+
+
 def test_a_name_that_does_not_exist(run: Any) -> None:
     with pytest.raises(ConnectionLost, match=r"no-such-host\.invalid") as caught:
         run(connect(Request.parse("ws://no-such-host.invalid/")))
@@ -332,9 +341,16 @@ def test_a_cancelled_attempt_leaves_nothing(run: Any, where: str, mute: int, nam
 def test_the_first_to_answer_wins(run: Any, echo: Echo, mute: int, closed_port: int) -> None:
     urls = [f"ws://127.0.0.1:{port}/" for port in (mute, closed_port, echo.port)]
     request = Request.parse(urls, reconnect=Reconnect(race=True))
-    number, sock = run(open_first(request, (0, 1, 2)))
-    assert number == 2
-    assert echoes(sock)
+
+    async def race() -> None:
+        before = asyncio.all_tasks()
+        number, sock = await open_first(request, (0, 1, 2))
+        assert number == 2
+        await asyncio.sleep(0.01)
+        assert asyncio.all_tasks() == before  # the others gave up
+        assert await asyncio.to_thread(echoes, sock)
+
+    run(race())
 
 
 def test_several_winners_leave_one_socket(run: Any, echo: Echo) -> None:
@@ -516,6 +532,25 @@ def test_a_cancelled_job_is_not_told_of(mute: int, echo: Echo) -> None:
     sock.close()
     assert not done.cancel()
     assert answer.calls == early.calls == []
+
+
+def test_a_job_cancelled_too_late_closes_what_it_got(monkeypatch: pytest.MonkeyPatch, closed_port: int) -> None:
+    ours, theirs = socket.socketpair()
+    came = threading.Event()
+
+    async def open_meanwhile(*_: Any) -> tuple[int, socket.socket]:
+        await asyncio.to_thread(came.wait, WAIT_S)
+        assert job.cancel()
+        return 0, ours
+
+    monkeypatch.setattr(_connector, "open_first", open_meanwhile)
+    answer = Answer()
+    job = Connector().submit(options(closed_port), (0,), answer)
+    came.set()
+    with theirs:
+        theirs.settimeout(WAIT_S)
+        assert theirs.recv(1) == b""
+    assert answer.calls == []
 
 
 def test_a_child_has_a_thread_of_its_own(echo: Echo) -> None:
