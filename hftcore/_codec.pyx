@@ -1,6 +1,7 @@
 """The codecs of the core that only C calls, for tests: what they do is compared with other implementations."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport SIZE_MAX, uint8_t
 
 from hftcore._status cimport check, check_err, check_local, init_core
 from hftcore.libhft.http1 cimport (
@@ -21,6 +22,16 @@ from hftcore.libhft.json cimport (
     hft_json_value,
 )
 from hftcore.libhft.status cimport hft_err
+from hftcore.libhft.text cimport hft_utf8_feed, hft_utf8_stream
+from hftcore.libhft.ws cimport (
+    HFT_WS_CLIENT,
+    HFT_WS_SERVER,
+    hft_ws_event,
+    hft_ws_mask_from,
+    hft_ws_parser,
+    hft_ws_parser_init,
+    hft_ws_parser_next,
+)
 
 cdef tuple type_names = ("absent", "null", "true", "false", "number", "string", "object", "array")
 
@@ -76,6 +87,62 @@ def http1_parse_upgrade(bytes data not None, bytes accept not None):
     cdef int status
     return check_err(hft_http1_parse_upgrade(&status, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data),
                                              PyBytes_AS_STRING(accept), &err), &err)
+
+
+def utf8_feed(list pieces not None):
+    """How many bytes of the pieces, one after the other, can begin a text, and whether the text may end there."""
+    cdef hft_utf8_stream stream
+    cdef size_t done = 0, size, good
+    cdef bytes piece
+    stream.due = 0
+    for piece in pieces:
+        size = <size_t>PyBytes_GET_SIZE(piece)
+        good = hft_utf8_feed(&stream, PyBytes_AS_STRING(piece), size)
+        done += good
+        if good < size:
+            return done, False
+    return done, stream.due == 0
+
+
+def ws_mask_from(bytes data not None, bytes mask not None, size_t offset):
+    """The data, from the payload's byte `offset` on, masked."""
+    if len(mask) != 4:
+        raise ValueError("mask: 4 bytes")
+    cdef bytes out = PyBytes_FromStringAndSize(NULL, PyBytes_GET_SIZE(data))
+    hft_ws_mask_from(<uint8_t *>PyBytes_AS_STRING(out), <const uint8_t *>PyBytes_AS_STRING(data),
+                     <size_t>PyBytes_GET_SIZE(data), <const uint8_t *>PyBytes_AS_STRING(mask), offset)
+    return out
+
+
+def ws_parse(list pieces not None, *, bint server=False, inplace_max=None, size_t cap=1 << 20,
+             size_t message_max=1 << 20, bint deflate=False):
+    """What the pieces of a stream give: [(opcode, compressed, close_code, data)], the status, and the fault's place.
+
+    Without a fault the place is where the parser waits.
+    """
+    cdef hft_ws_parser parser
+    cdef hft_ws_event event
+    cdef bytearray message = bytearray(cap), rest = bytearray()
+    cdef size_t place = 0, used = 0
+    cdef int rc = 0
+    hft_ws_parser_init(&parser, HFT_WS_SERVER if server else HFT_WS_CLIENT, <char *>message, cap, message_max,
+                       SIZE_MAX if inplace_max is None else <size_t>inplace_max)
+    parser.deflate = deflate
+    events = []
+    for piece in pieces:
+        rest += piece
+        while True:
+            rc = hft_ws_parser_next(&parser, &event, &used, <uint8_t *><char *>rest, <size_t>len(rest))
+            if rc < 0:
+                return events, rc, place + parser.err.pos
+            if rc == 1:
+                data = PyBytes_FromStringAndSize(<const char *>event.data, <Py_ssize_t>event.len)
+                events.append((event.op, bool(event.compressed), event.close_code, data))
+            place += used
+            del rest[:used]
+            if rc == 0 and used == 0:
+                break
+    return events, 0, place
 
 
 init_core()

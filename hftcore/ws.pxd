@@ -1,4 +1,4 @@
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from hftcore.libhft.ws cimport hft_ws_parser
 
@@ -12,8 +12,11 @@ cdef class Frame:
 cdef class FrameParser:
     cdef hft_ws_parser parser
     cdef void *_message         # where fragments are put together
+    cdef bint _client
     cdef bytearray _buffer      # received, not consumed
     cdef uint64_t _consumed
 
-    cdef size_t _parse(self, list frames) except? 0
+    cdef int _feed_direct(self, list frames, data) except -1
+    cdef int _feed_buffered(self, list frames, data) except -1
+    cdef size_t _parse(self, list frames, uint8_t *data, size_t size) except? 0
     cdef object _make_error(self)

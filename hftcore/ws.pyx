@@ -107,8 +107,10 @@ cdef class FrameParser:
         self._message = PyMem_RawMalloc(max_message)
         if self._message == NULL:
             raise MemoryError
-        hft_ws_parser_init(&self.parser, HFT_WS_CLIENT if role == "client" else HFT_WS_SERVER, self._message,
-                           max_message, max_message)
+        self._client = role == "client"
+        # Nothing is waited for but headers and control frames: what is not there whole is put together in _message.
+        hft_ws_parser_init(&self.parser, HFT_WS_CLIENT if self._client else HFT_WS_SERVER, self._message,
+                           max_message, max_message, 0)
         self._buffer = bytearray()
 
     def __dealloc__(self):
@@ -128,11 +130,11 @@ cdef class FrameParser:
         """The frames that `data` (bytes-like) completes, in order."""
         if self.parser.failed:
             raise self._make_error()
-        self._buffer += data
-        frames = []
-        cdef size_t used = self._parse(frames)
-        if used > 0:
-            del self._buffer[:used]
+        cdef list frames = []
+        if self._client and not self._buffer:
+            self._feed_direct(frames, data)
+        else:
+            self._feed_buffered(frames, data)
         if self.parser.failed and not frames:
             raise self._make_error()
         return frames
@@ -140,28 +142,47 @@ cdef class FrameParser:
     cdef object _make_error(self):
         return make_error(self.parser.failed, None, self._consumed + self.parser.err.pos)
 
-    cdef size_t _parse(self, list frames) except? 0:
+    cdef int _feed_direct(self, list frames, data) except -1:
+        """Where nothing waits: unmasked frames are read where they lie, for nothing is written there."""
+        cdef Borrowed b
+        cdef size_t used
+        borrow(data, &b)
+        try:
+            used = self._parse(frames, <uint8_t *>b.data, <size_t>b.len)
+            if used < <size_t>b.len and not self.parser.failed:
+                self._buffer += PyBytes_FromStringAndSize(<const char *>b.data + used, b.len - <Py_ssize_t>used)
+        finally:
+            give_back(&b)
+        return 0
+
+    cdef int _feed_buffered(self, list frames, data) except -1:
         cdef Py_buffer view
-        cdef hft_ws_event event
-        cdef size_t pos = 0, used = 0
-        cdef uint8_t *data
-        cdef int rc
+        cdef size_t used
+        self._buffer += data
         # The export keeps the buffer where it is, whatever a garbage collection may run.
         PyObject_GetBuffer(self._buffer, &view, PyBUF_SIMPLE | PyBUF_WRITABLE)
         try:
-            data = <uint8_t *>view.buf
-            while True:
-                rc = hft_ws_parser_next(&self.parser, &event, &used, data + pos, <size_t>view.len - pos)
-                pos += used
-                self._consumed += used
-                if rc == 1:
-                    payload = PyBytes_FromStringAndSize(<const char *>event.data, <Py_ssize_t>event.len)
-                    code = event.close_code if event.op == HFT_WS_OP_CLOSE else None
-                    frames.append(Frame(opcodes[event.op], payload, code))
-                elif rc < 0 or used == 0:
-                    return pos
+            used = self._parse(frames, <uint8_t *>view.buf, <size_t>view.len)
         finally:
             PyBuffer_Release(&view)
+        if used > 0:
+            del self._buffer[:used]
+        return 0
+
+    cdef size_t _parse(self, list frames, uint8_t *data, size_t size) except? 0:
+        cdef hft_ws_event event
+        cdef size_t pos = 0, used = 0
+        cdef int rc
+        while True:
+            rc = hft_ws_parser_next(&self.parser, &event, &used, data + pos, size - pos)
+            pos += used
+            self._consumed += used
+            if rc == 1:
+                payload = PyBytes_FromStringAndSize(<const char *>event.data, <Py_ssize_t>event.len)
+                code = event.close_code if event.op == HFT_WS_OP_CLOSE else None
+                frames.append(Frame(opcodes[event.op], payload, code))
+            elif rc < 0 or used == 0:
+                return pos
 
 
 # Random bytes for the coming masks: asking the system for each takes ten times as long as all the rest of a frame.

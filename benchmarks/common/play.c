@@ -136,7 +136,7 @@ void play_peer_announce(play_peer *peer, const play_tx *txs, size_t n) {
 void play_venue_open(play_venue *venue, const char *cert, const char *key, const char *secret) {
     memset(venue, 0, sizeof *venue);
     venue->secret = secret;
-    hft_ws_parser_init(&venue->parser, HFT_WS_SERVER, NULL, 0, 65536);
+    hft_ws_parser_init(&venue->parser, HFT_WS_SERVER, NULL, 0, 65536, SIZE_MAX);
     if (cert == NULL) return;
     SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
     if (ctx == NULL || SSL_CTX_use_certificate_file(ctx, cert, SSL_FILETYPE_PEM) != 1 ||

@@ -93,7 +93,7 @@ static const struct { const char *name; bench_side sides[4]; } rows[] = {
 
 static void begin(void) {
     now_ns = 1760000000000000000u;
-    hft_ws_parser_init(&parser, HFT_WS_CLIENT, NULL, 0, sizeof received);
+    hft_ws_parser_init(&parser, HFT_WS_CLIENT, NULL, 0, sizeof received, SIZE_MAX);
     for (int i = 0; i < MESSAGE; i++) message[i] = (uint8_t)(' ' + i % 64);
     memcpy(received, "\x81\x7e\0\xc8", 4);
     memcpy(received + 4, message, MESSAGE);

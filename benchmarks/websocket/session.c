@@ -43,7 +43,7 @@ int session_accept(session *s, int listener, SSL_CTX *tls) {
     s->pings = 0;
     s->len = 0;
     s->ssl = NULL;
-    hft_ws_parser_init(&s->parser, HFT_WS_SERVER, NULL, 0, SESSION_BUFFER);
+    hft_ws_parser_init(&s->parser, HFT_WS_SERVER, NULL, 0, SESSION_BUFFER, SIZE_MAX);
     if (tls == NULL) return 1;
     s->ssl = SSL_new(tls);
     if (s->ssl == NULL || SSL_set_fd(s->ssl, fd) != 1) die("no memory for TLS");

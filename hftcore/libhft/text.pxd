@@ -29,3 +29,8 @@ cdef extern from "hft/text.h" nogil:
 
     int hft_charset_has(const hft_charset *set, uint8_t c)
     int hft_utf8_valid(const void *data, size_t len)
+
+    ctypedef struct hft_utf8_stream:
+        uint8_t due
+
+    size_t hft_utf8_feed(hft_utf8_stream *stream, const void *data, size_t len)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import codecs
 import itertools
 import random
 import struct
@@ -112,22 +113,21 @@ def their_verdict(data: bytes) -> tuple[list[tuple[int, bytes]], bool]:
     them = Protocol(Side.CLIENT, state=State.OPEN, max_size=None)
     them.receive_data(data)
     whole, opcode, message = [], 0, b""
+    decoder = codecs.getincrementaldecoder("utf-8")()
     for event in them.events_received():
         assert isinstance(event, TheirFrame)
         if event.opcode >= TheirOpcode.CLOSE:
             whole.append((int(event.opcode), bytes(event.data)))
             continue
         opcode, message = event.opcode or opcode, message + event.data
+        if opcode == TheirOpcode.TEXT:  # they leave UTF-8 to the caller, who decodes as fragments arrive
+            try:
+                decoder.decode(event.data, final=event.fin)
+            except UnicodeDecodeError:
+                return whole, True
         if event.fin:
             whole.append((int(opcode), message))
             opcode, message = 0, b""
-    # They leave UTF-8 to the caller.
-    for i, (op, text) in enumerate(whole):
-        if op == TheirOpcode.TEXT:
-            try:
-                text.decode()
-            except UnicodeDecodeError:
-                return whole[:i], True
     refused = isinstance(them.parser_exc, WebsocketsProtocolError | UnicodeDecodeError | PayloadTooBig)
     # They refuse a close frame between fragments, which RFC 6455 does not.
     assume(str(them.parser_exc) != "incomplete fragmented message")

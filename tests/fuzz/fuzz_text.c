@@ -155,6 +155,12 @@ static void utf8(const uint8_t *data, size_t size) {
     memcpy(shifted + 1, data, size);
     REQUIRE(hft_utf8_valid(shifted, size + 1) == valid);
     free(shifted);
+    hft_utf8_stream whole = {0}, pieces = {0};
+    size_t good = hft_utf8_feed(&whole, data, size), cut = size != 0 ? data[0] % size : 0;
+    REQUIRE(good <= size && (good == size && whole.due == 0) == valid);
+    size_t found = hft_utf8_feed(&pieces, data, cut);
+    if (found == cut) found += hft_utf8_feed(&pieces, data + cut, size - cut);
+    REQUIRE(found == good && (good < size || pieces.due == whole.due));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import struct
+import zlib
 from hashlib import sha256
 from pathlib import Path
 
@@ -30,17 +31,31 @@ def ws_frame(opcode: int, payload: bytes, *, fin: bool = True, mask: bytes = b""
     return head + mask + bytes(byte ^ mask[i % 4] if mask else byte for i, byte in enumerate(payload))
 
 
-WS = [
-    ws_frame(1, b'{"id":"a1","status":200,"result":{"orderId":28}}'),
-    ws_frame(1, "Köln ₿ 😀".encode()),
-    ws_frame(1, b"Hel", fin=False) + ws_frame(9, b"ping") + ws_frame(0, b"lo"),
-    ws_frame(2, bytes(range(256)) * 2),
-    ws_frame(8, struct.pack(">H", 1000) + b"done"),
-    ws_frame(8, b""),
-    ws_frame(10, b"x" * 125),
-    ws_frame(1, b"masked", mask=b"\x01\x02\x03\x04"),
-    ws_frame(2, b"\0" * 65536)[:3000],
+WS_MESSAGES: list[list[tuple[int, bytes]]] = [
+    [(1, b'{"id":"a1","status":200,"result":{"orderId":28}}')],
+    [(1, "Köln ₿ 😀".encode())],
+    [(0x01, b"Hel"), (9, b"ping"), (0, b"lo")],
+    [(0x01, "₿".encode()[:1]), (0x00, "₿".encode()[1:2]), (0, "₿".encode()[2:])],
+    [(2, bytes(range(256)) * 2)],
+    [(8, struct.pack(">H", 1000) + b"done")],
+    [(8, b"")],
+    [(10, b"x" * 125)],
+    [(0x41, zlib.compress(b"compressed")[2:-4]), (1, b"not")],
+    [(2, b"\0" * 65536)],
 ]
+
+
+def ws_streams(mask: bytes) -> list[bytes]:
+    """Each list of frames as bytes; those before the last one of an unfinished message have FIN clear."""
+    streams = []
+    for frames in WS_MESSAGES:
+        data = b""
+        for i, (first, payload) in enumerate(frames):
+            more = first & 15 < 8 and any(later & 15 == 0 for later, _ in frames[i + 1 :])
+            data += ws_frame(first, payload, fin=not more, mask=mask)
+        streams.append(data[:3000])
+    return streams
+
 
 HTTP = [
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
@@ -199,7 +214,8 @@ ADDRESSES = [
 
 # By prefix of the target's name: fuzz_btc_tx takes "btc_tx", else "btc". A target of no known name gets them all.
 SEEDS = {
-    "ws": WS,
+    "ws": ws_streams(b""),
+    "ws_server": ws_streams(b"\x01\x02\x03\x04"),
     "http1": HTTP,
     "json": JSON,
     "text": TEXT,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import itertools
 import json
 import random
 from collections.abc import Callable
@@ -19,8 +20,9 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hftcore import text, ws
+from hftcore import _codec, text, ws
 from hftcore.errors import ConfigError, LocalProtocolError
+from tests.utf8 import Utf8
 
 U64_MAX = 2**64 - 1
 u64s = st.one_of(
@@ -312,6 +314,49 @@ def test_long_texts_with_one_byte_changed() -> None:
         assert text.utf8_valid(data[:cut]) == is_utf8(bytes(data[:cut]))
 
 
+def utf8_by_python(data: bytes) -> tuple[int, bool]:
+    """How many bytes can begin a text, and whether it may end there."""
+    model = Utf8()
+    taken = model.take(data)
+    return taken, taken == len(data) and model.whole
+
+
+def in_pieces(data: bytes, cuts: list[int]) -> list[bytes]:
+    places = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
+    return [data[start:end] for start, end in itertools.pairwise(places)]
+
+
+@settings(max_examples=800)
+@given(
+    st.lists(st.one_of(edges, st.characters(codec="utf-8").map(str.encode), st.just(b"a" * 31)), max_size=10).map(
+        b"".join
+    ),
+    st.lists(st.integers(0, 400), max_size=6),
+)
+@example(b"\xed\xa0", [1])
+@example(b"\xf4\x90", [1])
+@example(b"\xe2\x82", [])
+@example(b"a" * 70 + b"\xf0\x9f\x92\xb6" + b"a" * 70 + b"\xc0", [71, 72, 73])
+def test_utf8_in_pieces_is_that_of_python(data: bytes, cuts: list[int]) -> None:
+    expected = utf8_by_python(data)
+    assert _codec.utf8_feed([data]) == expected
+    assert _codec.utf8_feed(in_pieces(data, cuts)) == expected
+    assert _codec.utf8_feed(in_pieces(data, list(range(len(data))))) == expected
+
+
+def test_every_beginning_of_a_sequence() -> None:
+    """All of one and two bytes, and all of three with bytes at the edges of what may stand there; whole and cut."""
+    some = bytes.fromhex("007f808f909fa0bfc0c1c2dfe0e1ecedeeeff0f1f3f4f5f8ff")
+    sequences = [bytes([a]) for a in range(256)] + [bytes([a, b]) for a in range(256) for b in range(256)]
+    sequences += [
+        bytes([a, b, c, d]) for a in some for b in some for c in some for d in some if a >= 0xE0 and b >= 0x80
+    ]
+    for sequence in sequences:
+        expected = utf8_by_python(sequence)
+        assert _codec.utf8_feed([sequence]) == expected, sequence
+        assert _codec.utf8_feed([sequence[i : i + 1] for i in range(len(sequence))]) == expected, sequence
+
+
 # ---- masking ----
 
 
@@ -320,6 +365,11 @@ def test_masks_are_those_of_rfc_6455(data: bytes, mask: bytes) -> None:
     expected = bytes(byte ^ mask[i % 4] for i, byte in enumerate(data))
     assert ws.apply_mask(data, mask) == expected
     assert ws.apply_mask(memoryview(expected), bytearray(mask)) == data
+
+
+@given(st.binary(max_size=300), st.binary(min_size=4, max_size=4), st.integers(0, 2**64 - 1))
+def test_masks_go_on_in_the_middle(data: bytes, mask: bytes, offset: int) -> None:
+    assert _codec.ws_mask_from(data, mask, offset) == bytes(b ^ mask[(offset + i) % 4] for i, b in enumerate(data))
 
 
 def test_masks_of_other_lengths_are_refused() -> None:

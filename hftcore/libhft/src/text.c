@@ -36,6 +36,45 @@ void hft_text_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t m
     kernels_in_use->mask(dst, src, len, hft_load_le32(mask));
 }
 
+/* ---- UTF-8 in pieces ---- */
+
+/* Whether the byte may come next, which it then has. */
+static int utf8_step(hft_utf8_stream *s, uint8_t byte) {
+    if (s->due != 0) {
+        if (byte < s->low || byte > s->high) return 0;
+        *s = (hft_utf8_stream){(uint8_t)(s->due - 1), 0x80, 0xbf};
+        return 1;
+    }
+    if (byte < 0x80) return 1;
+    if (byte < 0xc2 || byte > 0xf4) return 0;
+    s->due = byte < 0xe0 ? 1 : byte < 0xf0 ? 2 : 3;
+    /* The second byte's range excludes overlong forms, surrogates and code points above U+10FFFF. */
+    s->low = byte == 0xe0 ? 0xa0 : byte == 0xf0 ? 0x90 : 0x80;
+    s->high = byte == 0xed ? 0x9f : byte == 0xf4 ? 0x8f : 0xbf;
+    return 1;
+}
+
+/* How many of the last bytes begin a sequence that they do not end. */
+static size_t utf8_cut(const uint8_t *p, size_t len) {
+    for (size_t n = 1; n <= 3 && n <= len; n++) {
+        uint8_t byte = p[len - n];
+        if (byte < 0x80) return 0;
+        if (byte >= 0xc0) return n < (byte < 0xe0 ? 2u : byte < 0xf0 ? 3u : 4u) ? n : 0;
+    }
+    return 0;
+}
+
+size_t hft_utf8_feed(hft_utf8_stream *stream, const void *data, size_t len) {
+    const uint8_t *p = data;
+    size_t i = 0;
+    for (; stream->due != 0 && i < len; i++)
+        if (!utf8_step(stream, p[i])) return i;
+    size_t whole = len - i - utf8_cut(p + i, len - i);
+    if (kernels_in_use->utf8_valid(p + i, whole)) i += whole; /* else the place is looked for */
+    while (i < len && utf8_step(stream, p[i])) i++;
+    return i;
+}
+
 /* ---- the choice ---- */
 
 enum { SAMPLE = 203 }; /* longer than three vectors of 64 bytes, and a multiple of nothing */

@@ -82,7 +82,8 @@ static int make_key(hft_wsclient *ws) {
 
 int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
     const hft_wsclient_config *config = &ws->config;
-    hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, config->message_memory, config->message_max, config->message_max);
+    hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, config->message_memory, config->message_max, config->message_max,
+                       SIZE_MAX);
     hft_wsclient_masks_refill(config->masks);
     int rc = make_key(ws);
     size_t cap = ws->conn.send.cap < HFT_CONN_PLAIN_MAX ? ws->conn.send.cap : HFT_CONN_PLAIN_MAX;
@@ -278,13 +279,11 @@ static int put_pieces(hft_wsclient *ws, hft_ws_op op, const uint8_t *payload, si
     const uint8_t *mask = take_mask(ws->config.masks);
     if (mask == NULL) return HFT_E_TLS_CONFIG;
     for (size_t done = 0; done < len;) {
-        uint8_t *space = hft_conn_space(&ws->conn, HFT_CONN_PLAIN_MAX), turned[4];
+        uint8_t *space = hft_conn_space(&ws->conn, HFT_CONN_PLAIN_MAX);
         if (space == NULL) return fail(ws, HFT_E_CONN_SEND_FULL, "in a message");
-        size_t head = done == 0 ? hft_ws_put_header(space, op, len, mask) : 0;
+        size_t head = done == 0 ? hft_ws_put_header(space, op, 0, len, mask) : 0;
         size_t n = len - done < HFT_CONN_PLAIN_MAX - head ? len - done : HFT_CONN_PLAIN_MAX - head;
-        for (size_t i = 0; i < sizeof turned; i++) turned[i] = mask[(done + i) % sizeof turned];
-        memcpy(space + head, payload + done, n);
-        hft_ws_mask(space + head, n, turned);
+        hft_ws_mask_from(space + head, payload + done, n, mask, done);
         int rc = hft_conn_commit(&ws->conn, space, head + n);
         if (rc < 0) return fail(ws, rc, "in a message"); /* its beginning cannot be taken back */
         done += n;

@@ -68,4 +68,13 @@ int hft_charset_has_all(const hft_charset *set, const char *text, size_t len);
 /* 1 if data is valid UTF-8 (RFC 3629: no surrogates, no overlong forms), else 0. */
 int hft_utf8_valid(const void *data, size_t len);
 
+/* UTF-8 that comes in pieces. Zero-initialised = at the beginning. */
+typedef struct {
+    uint8_t due;       /* continuation bytes that the sequence at the end still lacks: 0 = the text may end here */
+    uint8_t low, high; /* what the next of them may be */
+} hft_utf8_stream;
+/* Takes the next piece, however a sequence was cut. Returns len, or the index of the first byte that no valid text has
+ * there; the stream is of no use then. */
+size_t hft_utf8_feed(hft_utf8_stream *stream, const void *data, size_t len);
+
 #endif
