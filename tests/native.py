@@ -106,6 +106,17 @@ def archive(name: str, members: list[Path]) -> Path:
     return made(name, ".a", digest(inputs), ["ar", "rcs", OUT, *inputs])
 
 
+def python_symbols() -> Path:
+    """An object with a symbol for each that liburing.so, being a Python module too, expects of an interpreter."""
+    library = buildconf.liburing_dir() / "liburing.so"
+    listing = subprocess.run(["nm", "-D", "-u", str(library)], capture_output=True, text=True, check=True).stdout
+    words = {line.split()[-1] for line in listing.splitlines()}
+    names = sorted(word for word in words if word.startswith(("Py", "_Py")))
+    source = BUILD / "python_symbols.c"
+    source.write_text("".join(f"char {name};\n" for name in names))
+    return made("python_symbols", ".o", digest(CC, names), [CC, "-c", str(source), "-o", OUT])
+
+
 def system_libraries() -> list[str]:
     """OpenSSL, and liburing under the name (its SONAME) that the loader will look for."""
     library, soname = buildconf.liburing_dir() / "liburing.so", BUILD / "libliburing.so"
@@ -113,7 +124,8 @@ def system_libraries() -> list[str]:
         soname.unlink(missing_ok=True)
         soname.symlink_to(library)
     openssl = buildconf.pkg_config("openssl", "--libs")
-    return ["-Wl,--as-needed", f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so", *openssl]
+    liburing = [f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so"]
+    return [str(python_symbols()), "-Wl,--as-needed", *liburing, *openssl]
 
 
 def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:

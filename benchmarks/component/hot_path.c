@@ -43,12 +43,14 @@ static int memory_submit(hft_ring *ring) {
     return 0;
 }
 static int memory_wait(hft_ring *ring, uint64_t timeout_ns) { (void)ring, (void)timeout_ns; return 0; }
+static int memory_arm(hft_ring *ring) { (void)ring; return 0; }
 static int memory_next(hft_ring *ring, hft_ring_completion *completion) { (void)ring, (void)completion; return 0; }
 static void memory_forget(hft_ring *ring, uint32_t slot, int fd) { (void)ring, (void)slot, (void)fd; }
 static void memory_close(hft_ring *ring) { (void)ring; }
 
-static const hft_ring_ops memory_ops = {memory_start, memory_cancel, memory_submit, memory_wait,
-                                        memory_next,  memory_forget, memory_close};
+static const hft_ring_ops memory_ops = {.start = memory_start, .cancel = memory_cancel, .submit = memory_submit,
+                                        .wait = memory_wait,   .arm = memory_arm,       .next = memory_next,
+                                        .forget = memory_forget, .close = memory_close};
 
 /* Stands in for the io_uring backend, which this program neither needs nor links. */
 int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {

@@ -13,7 +13,7 @@
 typedef struct { uint64_t tag; uint8_t *buf; size_t len; uint8_t copy[CAP]; int active, canceled; } operation;
 
 static operation ops[HFT_RING_OPS];
-static uint8_t wire[1 << 20]; /* all that left */
+static uint8_t wire[1 << 24]; /* all that left */
 static size_t wire_len;
 
 static int memory_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t len) {
@@ -36,12 +36,14 @@ static int memory_cancel(hft_ring *ring, uint64_t tag) {
 }
 static int memory_submit(hft_ring *ring) { (void)ring; return 0; }
 static int memory_wait(hft_ring *ring, uint64_t timeout_ns) { (void)ring, (void)timeout_ns; return 0; }
+static int memory_arm(hft_ring *ring) { (void)ring; return 0; }
 static int memory_next(hft_ring *ring, hft_ring_completion *completion) { (void)ring, (void)completion; return 0; }
 static void memory_forget(hft_ring *ring, uint32_t slot, int fd) { (void)ring, (void)slot, (void)fd; }
 static void memory_close(hft_ring *ring) { (void)ring; }
 
-static const hft_ring_ops memory_ops = {memory_start, memory_cancel, memory_submit, memory_wait,
-                                        memory_next,  memory_forget, memory_close};
+static const hft_ring_ops memory_ops = {.start = memory_start, .cancel = memory_cancel, .submit = memory_submit,
+                                        .wait = memory_wait,   .arm = memory_arm,       .next = memory_next,
+                                        .forget = memory_forget, .close = memory_close};
 static hft_ring ring = {.ops = &memory_ops};
 
 /* The kernel is done with an operation, of which it has done `result`. */
@@ -137,6 +139,37 @@ static void test_full_is_an_answer(void) {
     close_conn(&conn);
 }
 
+/* Room that was promised is there, whatever is in flight and wherever the queue has wrapped; bytes stay in order. */
+static void test_promised_room(void) {
+    hft_conn conn;
+    open_conn(&conn);
+    size_t queued = 0, wraps = 0;
+    uint32_t random = 1;
+    for (uint32_t i = 0; i < 20000; i++) {
+        random = random * 1664525u + 1013904223u;
+        size_t len = 1 + (random >> 8) % (i % 7 == 0 ? CAP : CAP / 16);
+        int has_room = hft_conn_has_room(&conn, len);
+        if (has_room) CHECK_EQ(queue(&conn, (uint32_t)queued, len), 0);
+        else CHECK(hft_conn_queued(&conn) + len * 2 > CAP); /* it is not refused for nothing */
+        if (has_room) queued += len;
+        CHECK_EQ(hft_conn_queued(&conn), queued - wire_len);
+        wraps += conn.wrapped != 0;
+        if (random >> 28 > 8 || !has_room || !ops[HFT_OP_SEND].active) continue;
+        size_t all = ops[HFT_OP_SEND].len, part = 1 + random % all;
+        (void)complete(&conn, HFT_OP_SEND, (int32_t)(random >> 28 > 4 ? all : part));
+    }
+    CHECK(wraps > 1000);
+    while (ops[HFT_OP_SEND].active) (void)complete(&conn, HFT_OP_SEND, (int32_t)ops[HFT_OP_SEND].len);
+    CHECK(hft_conn_drained(&conn));
+    CHECK_EQ(wire_len, queued);
+    for (size_t i = 0, bad = 0; i < wire_len && bad == 0; i++)
+        if (wire[i] != (uint8_t)i) CHECK_EQ(bad = i, 0);
+    CHECK(hft_conn_has_room(&conn, CAP));
+    CHECK(!hft_conn_has_room(&conn, CAP + 1));
+    close_conn(&conn);
+    CHECK(!hft_conn_has_room(&conn, 1));
+}
+
 /* A message of any length arrives in any pieces; what was not consumed stays, in order, while the buffer is reused. */
 static void test_receiving_in_pieces(void) {
     hft_conn conn;
@@ -227,18 +260,18 @@ static void test_last_words(void) {
     hft_conn_free(&conn);
 }
 
-/* A socket that was accepted is used like one that was connected, in the same place, and in turn with it. */
-static void test_accepted(void) {
+/* A socket connected elsewhere is used like one that was connected here, in the same place, and in turn with it. */
+static void test_adopted(void) {
     hft_conn conn;
     int pair[2];
     hft_address address = {.v4 = {.sin_family = AF_INET}};
     open_conn(&conn);
     receive(&conn, "left over", 9);
-    CHECK_EQ(hft_conn_accept(&conn, 99, &address), HFT_E_STATE);
+    CHECK_EQ(hft_conn_adopt(&conn, 99, &address), HFT_E_STATE);
     close_conn(&conn);
     CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
     uint32_t generation = conn.generation;
-    CHECK_EQ(hft_conn_accept(&conn, pair[0], &address), 0);
+    CHECK_EQ(hft_conn_adopt(&conn, pair[0], &address), 0);
     CHECK_EQ(conn.state, HFT_CONN_OPEN);
     CHECK(conn.generation != generation);
     size_t len;
@@ -253,9 +286,60 @@ static void test_accepted(void) {
     close(pair[1]);
 }
 
+/* The peer went while we were sending: what it had said before is received, and then comes the end, once. */
+static void test_send_error(int32_t end) {
+    hft_conn conn;
+    size_t len;
+    open_conn(&conn);
+    CHECK_EQ(queue(&conn, 0, 10), 0);
+    CHECK_EQ(queue(&conn, 10, 10), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_SEND, -EPIPE), HFT_CONN_NOTHING);
+    CHECK_EQ(conn.state, HFT_CONN_OPEN);
+    CHECK(!ops[HFT_OP_RECV].canceled);
+    CHECK(!ops[HFT_OP_SEND].active);
+    CHECK(!hft_conn_has_room(&conn, 1));
+    CHECK_EQ(queue(&conn, 0, 10), -EPIPE);
+    receive(&conn, "why", 3);
+    CHECK_MEM(hft_conn_data(&conn, &len), "why", 3);
+    hft_conn_consume(&conn, 3);
+    hft_conn_rearm(&conn);
+    CHECK_EQ(hft_conn_settle(&conn), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_RECV, end), HFT_CONN_NOTHING);
+    CHECK_EQ(conn.err.code, -EPIPE);
+    CHECK_EQ(hft_conn_settle(&conn), 1);
+    CHECK_EQ(hft_conn_settle(&conn), 0);
+    hft_address address = {.v4 = {.sin_family = AF_INET}};
+    CHECK_EQ(hft_conn_connect(&conn, &address), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_CONNECT, 0), HFT_CONN_UP);
+    CHECK_EQ(queue(&conn, 0, 10), 0); /* nothing of it is left for the next use */
+    close_conn(&conn);
+}
+
+static void test_pause(void) {
+    hft_conn conn;
+    size_t len;
+    open_conn(&conn);
+    hft_conn_pause(&conn, 1);
+    receive(&conn, "abc", 3); /* it was under way */
+    hft_conn_rearm(&conn);
+    CHECK(!ops[HFT_OP_RECV].active);
+    CHECK_EQ(queue(&conn, 0, 10), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_SEND, 10), HFT_CONN_SENT);
+    hft_conn_pause(&conn, 0);
+    CHECK_MEM(hft_conn_data(&conn, &len), "abc", 3);
+    hft_conn_consume(&conn, 3);
+    hft_conn_rearm(&conn);
+    CHECK(ops[HFT_OP_RECV].active);
+    close_conn(&conn);
+}
+
 int main(void) {
     test_steady_sending();
-    test_accepted();
+    test_promised_room();
+    test_send_error(0);
+    test_send_error(-ECONNRESET);
+    test_pause();
+    test_adopted();
     test_full_is_an_answer();
     test_receiving_in_pieces();
     test_message_longer_than_the_buffer();

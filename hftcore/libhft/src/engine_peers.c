@@ -1,4 +1,5 @@
 /* Peers as their manager sees them: slots that it fills, peers that dial in, what each is worth, what they tell. */
+#include <netinet/tcp.h>
 #include <sched.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -188,7 +189,9 @@ static int take_in(hft_engine *e, int fd) {
     socklen_t len = sizeof address;
     uint32_t slot = free_slot(e);
     if (slot == UINT32_MAX || getpeername(fd, &address.any, &len) < 0) return 0;
-    if (hft_conn_accept(&e->peers[slot].session.conn, fd, &address) < 0) return 0;
+    int on = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (hft_conn_adopt(&e->peers[slot].session.conn, fd, &address) < 0) return 0;
     hft_link_accepted(e, slot);
     return 1;
 }

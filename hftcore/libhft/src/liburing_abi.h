@@ -9,6 +9,7 @@
 #include <linux/time_types.h>
 #include <signal.h>
 #include <stdalign.h>
+#include <stdbool.h>
 #include <sys/socket.h>
 
 /* Flags newer than some distributions' kernel headers (Ubuntu 22.04: Linux 5.15); the running kernel decides. */
@@ -30,6 +31,9 @@ struct io_uring {
 int io_uring_queue_init_params(unsigned entries, struct io_uring *ring, struct io_uring_params *params);
 void io_uring_queue_exit(struct io_uring *ring);
 int io_uring_register_ring_fd(struct io_uring *ring);
+int io_uring_register_eventfd(struct io_uring *ring, int fd);
+int io_uring_cq_eventfd_toggle(struct io_uring *ring, bool enabled);
+unsigned io_uring_cq_ready(const struct io_uring *ring);
 struct io_uring_sqe *io_uring_get_sqe(struct io_uring *ring);
 int io_uring_submit(struct io_uring *ring);
 int io_uring_get_events(struct io_uring *ring);
@@ -42,6 +46,7 @@ unsigned io_uring_sq_ready(const struct io_uring *ring);
 void io_uring_prep_connect(struct io_uring_sqe *sqe, int fd, const struct sockaddr *address, socklen_t len);
 void io_uring_prep_accept(struct io_uring_sqe *sqe, int fd, struct sockaddr *address, socklen_t *len, int flags);
 void io_uring_prep_recv(struct io_uring_sqe *sqe, int fd, void *buf, size_t len, int flags);
+void io_uring_prep_recvmsg(struct io_uring_sqe *sqe, int fd, struct msghdr *message, unsigned flags);
 void io_uring_prep_send(struct io_uring_sqe *sqe, int fd, const void *buf, size_t len, int flags);
 void io_uring_prep_read(struct io_uring_sqe *sqe, int fd, void *buf, unsigned len, __u64 offset);
 void io_uring_prep_cancel64(struct io_uring_sqe *sqe, __u64 user_data, int flags);

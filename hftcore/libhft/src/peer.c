@@ -24,7 +24,9 @@ void hft_peer_down(hft_peer *peer) {
     peer->consumed = 0;
 }
 
+/* Where sending ended, what was received before is still good, and its end closes. */
 static int fail(hft_peer *peer, int code, const char *text) {
+    if (code == peer->conn.send_error) return 0;
     hft_conn_close(&peer->conn, code, text);
     return code;
 }

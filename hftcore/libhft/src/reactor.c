@@ -152,7 +152,7 @@ static void on_completion(hft_reactor *r, const hft_ring_completion *completion)
         break;
     default: break;
     }
-    if (l->writable == 1 && conn->send.tail - conn->send.head <= conn->send.cap / 2) {
+    if (l->writable == 1 && hft_conn_queued(conn) <= conn->send.cap / 2) {
         l->writable = 2;
         hft_reactor_push(r, link);
     }

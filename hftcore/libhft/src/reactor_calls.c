@@ -108,7 +108,7 @@ void hft_reactor_stats(const hft_reactor *r, uint32_t link, hft_link_stats *stat
         .rtt_last_ns = l->rtt.last_ns, .rtt_min_ns = l->rtt.min_ns, .rtt_smoothed_ns = l->rtt.smoothed_ns,
         .app_pings = l->app_rtt.sent, .app_pongs = l->app_rtt.answered, .app_rtt_last_ns = l->app_rtt.last_ns,
         .app_rtt_min_ns = l->app_rtt.min_ns, .app_rtt_smoothed_ns = l->app_rtt.smoothed_ns,
-        .sends_refused = l->sends_refused, .send_queue = ws->conn.send.tail - ws->conn.send.head,
+        .sends_refused = l->sends_refused, .send_queue = hft_conn_queued(&ws->conn),
         .opened_ns = l->opened_ns, .last_recv_ns = l->opened_ns != 0 ? l->recv_ns : 0,
     };
 }

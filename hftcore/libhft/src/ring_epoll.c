@@ -16,7 +16,7 @@ typedef struct {
 } operation;
 
 typedef struct {
-    int fd; /* registered descriptor, -1 = none */
+    int watched; /* 1 + the registered descriptor, 0 = none: a slot that is never used is never touched */
     uint8_t queued; /* in the ready list */
     uint8_t connect_started;
     operation ops[HFT_RING_OPS];
@@ -32,8 +32,9 @@ typedef struct {
     uint32_t done_head, done_len, done_cap;
 } epoller;
 
-static void push_done(epoller *e, uint64_t tag, int32_t result) {
-    e->done[(e->done_head + e->done_len++) % e->done_cap] = (hft_ring_completion){.tag = tag, .result = result};
+static void push_done(epoller *e, uint64_t tag, int32_t result, uint64_t kernel_ns) {
+    if (e->done_len == 0) e->done_head = 0; /* which keeps to the same few pages */
+    e->done[(e->done_head + e->done_len++) % e->done_cap] = (hft_ring_completion){tag, result, kernel_ns};
 }
 
 static void push_ready(epoller *e, uint32_t index) {
@@ -44,12 +45,12 @@ static void push_ready(epoller *e, uint32_t index) {
 
 static int watch_fd(epoller *e, uint32_t index, int fd) {
     slot *s = &e->slots[index];
-    if (s->fd == fd) return 0;
+    if (s->watched == fd + 1) return 0;
     int flags = fcntl(fd, F_GETFL);
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0) return -errno;
     struct epoll_event event = {.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, .data.u32 = index};
     if (epoll_ctl(e->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0) return -errno;
-    s->fd = fd;
+    s->watched = fd + 1;
     s->connect_started = 0;
     return 0;
 }
@@ -65,7 +66,7 @@ static int epoll_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t l
     int rc = watch_fd(e, index, fd);
     if (rc < 0) { /* reported like a failed operation, so that callers have one error path */
         s->ops[op].tag = 0;
-        push_done(e, tag, rc);
+        push_done(e, tag, rc, 0);
         return 0;
     }
     push_ready(e, index);
@@ -73,23 +74,26 @@ static int epoll_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t l
 }
 
 /* The result of one try: bytes, 0, or -errno (-EAGAIN: not yet). */
-static int try_once(slot *s, hft_ring_op op) {
+static int try_once(uint64_t *kernel_ns, slot *s, hft_ring_op op) {
     operation *o = &s->ops[op];
+    int fd = s->watched - 1;
     ssize_t n;
+    *kernel_ns = 0;
     switch (op) {
-    case HFT_OP_RECV: n = recv(s->fd, o->buf, o->len, MSG_DONTWAIT); break;
-    case HFT_OP_SEND: n = send(s->fd, o->buf, o->len, MSG_DONTWAIT | MSG_NOSIGNAL); break;
-    case HFT_OP_READ: n = read(s->fd, o->buf, o->len); break;
-    case HFT_OP_ACCEPT: n = accept4(s->fd, NULL, NULL, SOCK_CLOEXEC); break;
+    case HFT_OP_RECV:
+    case HFT_OP_RECV_STAMPED: return hft_ring_try_recv(kernel_ns, op, fd, o->buf, o->len);
+    case HFT_OP_SEND: n = send(fd, o->buf, o->len, MSG_DONTWAIT | MSG_NOSIGNAL); break;
+    case HFT_OP_READ: n = read(fd, o->buf, o->len); break;
+    case HFT_OP_ACCEPT: n = accept4(fd, NULL, NULL, SOCK_CLOEXEC); break;
     default:
         if (s->connect_started) {
             int error = 0;
             socklen_t error_len = sizeof error;
-            if (getsockopt(s->fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0) return -errno;
+            if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &error_len) < 0) return -errno;
             if (error != 0) return -error;
         }
         s->connect_started = 1;
-        n = connect(s->fd, o->buf, (socklen_t)o->len);
+        n = connect(fd, o->buf, (socklen_t)o->len);
         if (n < 0 && errno == EISCONN) return 0;
         if (n < 0 && (errno == EINPROGRESS || errno == EALREADY)) return -EAGAIN;
     }
@@ -101,11 +105,11 @@ static void try_slot(epoller *e, uint32_t index) {
     for (hft_ring_op op = HFT_OP_CONNECT; op < HFT_RING_OPS; op++) {
         operation *o = &s->ops[op];
         if (o->tag == 0) continue;
-        int result = try_once(s, op);
+        uint64_t tag = o->tag, kernel_ns;
+        int result = try_once(&kernel_ns, s, op);
         if (result == -EAGAIN) continue;
-        uint64_t tag = o->tag;
         o->tag = 0;
-        push_done(e, tag, result);
+        push_done(e, tag, result, kernel_ns);
     }
 }
 
@@ -127,9 +131,10 @@ static int epoll_cancel(hft_ring *ring, uint64_t tag) {
     uint32_t index = hft_ring_tag_slot(tag);
     hft_ring_op op = hft_ring_tag_op(tag);
     if (index >= e->n_slots || op >= HFT_RING_OPS || e->slots[index].ops[op].tag != tag) return 0;
-    int result = op == HFT_OP_SEND ? try_once(&e->slots[index], op) : -EAGAIN;
+    uint64_t kernel_ns;
+    int result = op == HFT_OP_SEND ? try_once(&kernel_ns, &e->slots[index], op) : -EAGAIN;
     e->slots[index].ops[op].tag = 0;
-    push_done(e, tag, result == -EAGAIN ? -ECANCELED : result);
+    push_done(e, tag, result == -EAGAIN ? -ECANCELED : result, 0);
     return 0;
 }
 
@@ -150,6 +155,13 @@ static int epoll_wait_any(hft_ring *ring, uint64_t timeout_ns) {
     return rc < 0 ? rc : epoll_submit(ring);
 }
 
+/* An event that comes later makes the descriptor readable by itself. */
+static int epoll_arm(hft_ring *ring) {
+    const epoller *e = ring->impl;
+    int rc = epoll_submit(ring);
+    return rc < 0 ? rc : e->done_len != 0;
+}
+
 static int epoll_next(hft_ring *ring, hft_ring_completion *completion) {
     epoller *e = ring->impl;
     if (e->done_len == 0) return 0;
@@ -161,10 +173,10 @@ static int epoll_next(hft_ring *ring, hft_ring_completion *completion) {
 
 static void epoll_forget(hft_ring *ring, uint32_t index, int fd) {
     epoller *e = ring->impl;
-    if (index >= e->n_slots || e->slots[index].fd != fd) return;
+    if (index >= e->n_slots || e->slots[index].watched != fd + 1) return;
     struct epoll_event unused = {0};
     (void)epoll_ctl(e->epoll_fd, EPOLL_CTL_DEL, fd, &unused);
-    e->slots[index].fd = -1;
+    e->slots[index].watched = 0;
 }
 
 static void epoll_free(epoller *e) {
@@ -180,8 +192,9 @@ static void epoll_close(hft_ring *ring) {
     ring->impl = NULL;
 }
 
-static const hft_ring_ops epoll_ops = {epoll_start, epoll_cancel, epoll_submit, epoll_wait_any,
-                                       epoll_next,  epoll_forget, epoll_close};
+static const hft_ring_ops epoll_ops = {.start = epoll_start, .cancel = epoll_cancel, .submit = epoll_submit,
+                                       .wait = epoll_wait_any, .arm = epoll_arm,     .next = epoll_next,
+                                       .forget = epoll_forget, .close = epoll_close};
 
 int hft_ring_epoll_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     epoller *e = calloc(1, sizeof *e);
@@ -199,9 +212,9 @@ int hft_ring_epoll_open(hft_ring *ring, uint32_t slots, hft_err *err) {
         epoll_free(e);
         return hft_fail(err, rc, 0, "epoll_create1");
     }
-    for (uint32_t i = 0; i < slots; i++) e->slots[i].fd = -1;
     ring->ops = &epoll_ops;
     ring->backend = HFT_RING_EPOLL;
+    ring->fd = e->epoll_fd;
     ring->impl = e;
     return 0;
 }

@@ -57,7 +57,7 @@ typedef struct {
 void hft_peer_init(hft_peer *peer, const hft_peer_config *config);
 /* After HFT_CONN_UP: sends our version. */
 HFT_NODISCARD int hft_peer_start(hft_peer *peer, uint64_t now_ns, uint64_t wall_ns);
-/* After hft_conn_accept: waits for the peer's version. */
+/* After hft_conn_adopt: waits for the peer's version. */
 void hft_peer_accepted(hft_peer *peer, uint64_t now_ns, uint64_t wall_ns);
 /* Takes the next event: 1, 0 = nothing complete, < 0 = the connection is closing (peer->conn.err says why). */
 HFT_NODISCARD int hft_peer_next(hft_peer *peer, hft_peer_event *event, uint64_t now_ns);

@@ -11,7 +11,7 @@
 
 #include "hft/status.h"
 
-#define HFT_RING_SLOTS_MAX 4096
+#define HFT_RING_SLOTS_MAX 16384
 
 typedef enum { HFT_RING_AUTO = 0, HFT_RING_URING = 1, HFT_RING_EPOLL = 2 } hft_ring_backend;
 
@@ -20,9 +20,10 @@ typedef enum {
     HFT_OP_CONNECT = 1, HFT_OP_RECV = 2, HFT_OP_SEND = 3,
     HFT_OP_READ = 4, /* of an eventfd */
     HFT_OP_ACCEPT = 5, /* result: the new descriptor, the caller's */
+    HFT_OP_RECV_STAMPED = 6, /* a receive that also asks when the kernel had the bytes */
 } hft_ring_op;
 
-#define HFT_RING_OPS 6
+#define HFT_RING_OPS 7
 
 /* slot < HFT_RING_SLOTS_MAX; generation tells a slot's uses apart. */
 static inline uint64_t hft_ring_tag(uint32_t slot, uint32_t generation, hft_ring_op op) {
@@ -32,8 +33,9 @@ static inline uint32_t hft_ring_tag_slot(uint64_t tag) { return (uint32_t)tag & 
 static inline hft_ring_op hft_ring_tag_op(uint64_t tag) { return (hft_ring_op)((tag >> 24) & 0xff); }
 static inline uint32_t hft_ring_tag_generation(uint64_t tag) { return (uint32_t)(tag >> 32); }
 
-/* result: bytes (RECV: 0 = end of stream), 0 for CONNECT, or a negated errno. */
-typedef struct { uint64_t tag; int32_t result; } hft_ring_completion;
+/* result: bytes (RECV: 0 = end of stream), 0 for CONNECT, or a negated errno. kernel_ns: RECV_STAMPED only, wall clock
+ * of the last segment the bytes came in; 0 where the kernel has put down none. */
+typedef struct { uint64_t tag; int32_t result; uint64_t kernel_ns; } hft_ring_completion;
 
 typedef struct hft_ring hft_ring;
 
@@ -43,6 +45,7 @@ typedef struct {
     int (*cancel)(hft_ring *ring, uint64_t tag);
     int (*submit)(hft_ring *ring);
     int (*wait)(hft_ring *ring, uint64_t timeout_ns);
+    int (*arm)(hft_ring *ring);
     int (*next)(hft_ring *ring, hft_ring_completion *completion);
     void (*forget)(hft_ring *ring, uint32_t slot, int fd);
     void (*close)(hft_ring *ring);
@@ -51,7 +54,8 @@ typedef struct {
 struct hft_ring {
     const hft_ring_ops *ops;
     hft_ring_backend backend; /* what is in use; never AUTO once open */
-    uint8_t spins;            /* the owner's, after open: it never waits, so receiving is tried without being told */
+    uint8_t spins;            /* the owner's, after open: it polls, so receiving is tried without being told */
+    int fd;                   /* see hft_ring_fd */
     void *impl;               /* the backend's */
 };
 
@@ -72,6 +76,11 @@ HFT_NODISCARD static inline int hft_ring_recv(hft_ring *ring, uint32_t slot, uin
                                               void *buf, size_t len) {
     return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_RECV), fd, buf, len);
 }
+/* The socket has SO_TIMESTAMPING set, with software stamps of what is received. In place of hft_ring_recv. */
+HFT_NODISCARD static inline int hft_ring_recv_stamped(hft_ring *ring, uint32_t slot, uint32_t generation, int fd,
+                                                      void *buf, size_t len) {
+    return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_RECV_STAMPED), fd, buf, len);
+}
 HFT_NODISCARD static inline int hft_ring_send(hft_ring *ring, uint32_t slot, uint32_t generation, int fd,
                                               const void *buf, size_t len) {
     return ring->ops->start(ring, hft_ring_tag(slot, generation, HFT_OP_SEND), fd, (void *)(uintptr_t)buf, len);
@@ -88,10 +97,18 @@ HFT_NODISCARD static inline int hft_ring_cancel(hft_ring *ring, uint64_t tag) { 
 
 /* Hands queued operations to the kernel. 0 or -errno. */
 HFT_NODISCARD static inline int hft_ring_submit(hft_ring *ring) { return ring->ops->submit(ring); }
-/* Submits, and waits for a completion at most timeout_ns (0: only looks). 0 or -errno; a signal is not an error. */
+/* Submits, and waits for a completion at most timeout_ns (0: only looks; an owner that spins does so in turns); may
+ * return early without one. 0 or -errno; a signal is not an error. */
 HFT_NODISCARD static inline int hft_ring_wait(hft_ring *ring, uint64_t timeout_ns) {
     return ring->ops->wait(ring, timeout_ns);
 }
+/* Submits, and makes hft_ring_fd tell of completions until the next hft_ring_wait: before another event loop sleeps on
+ * it, and again where anything was started since. 1 = completions are there already and the descriptor need not say
+ * so: take them instead of sleeping; 0, or -errno. */
+HFT_NODISCARD static inline int hft_ring_arm(hft_ring *ring) { return ring->ops->arm(ring); }
+/* For another event loop (poll, epoll of either kind, select): readable = call hft_ring_wait(ring, 0), and
+ * hft_ring_next until it returns 0. Says nothing unless hft_ring_arm was called last. */
+static inline int hft_ring_fd(const hft_ring *ring) { return ring->fd; }
 /* 1 and a completion, or 0. */
 static inline int hft_ring_next(hft_ring *ring, hft_ring_completion *completion) {
     return ring->ops->next(ring, completion);
