@@ -63,7 +63,7 @@ EXTENSIONS = (
 )
 SYSTEM_EXTENSIONS = {
     "crypto": ("crypto",),
-    "tls": ("ssl", "crypto", "uring"),
+    "tls": ("ssl", "crypto"),
     "engine": ("ssl", "crypto", "uring"),
     "reactor": ("ssl", "crypto", "uring"),
 }

@@ -24,6 +24,7 @@ from hftcore.errors import (
 from hftcore.orders import OrderTemplate
 from hftcore.probe import build_info, probe
 from hftcore.settings import EngineLimits, RiskLimits, Rule
+from hftcore.tls import TLSContext
 from hftcore.watch import WatchTable
 from hftcore.watcher import BitcoinWatcher
 
@@ -43,6 +44,7 @@ __all__ = [
     "RemoteProtocolError",
     "RiskLimits",
     "Rule",
+    "TLSContext",
     "TLSError",
     "VenueError",
     "WatchTable",

@@ -1,13 +1,8 @@
 from hftcore._events cimport EventReader
 from hftcore.libhft.engine cimport hft_engine
 from hftcore.libhft.tls cimport hft_tls_context
+from hftcore.tls cimport TLSContext
 from hftcore.watch cimport WatchTable
-
-
-cdef class TLSContexts:
-    cdef dict _contexts         # CA file (None = the system's) -> address of the context
-
-    cdef hft_tls_context *get(self, object ca_file) except NULL
 
 
 cdef class Engine:
@@ -16,7 +11,7 @@ cdef class Engine:
     cdef WatchTable _watch      # keeps the table alive
     cdef int _n_tables          # that replace_watch() has handed over
     cdef EventReader _reader
-    cdef TLSContexts _tls
+    cdef dict _tls              # CA file, None or TLSContext -> TLSContext
     cdef list _peers            # (host, port)
     cdef list _venues           # (Venue, Endpoint, Credentials or None)
     cdef list _rules            # Rule
@@ -37,5 +32,6 @@ cdef class Engine:
     cdef dict _errors
     cdef set _waiters           # (loop, future) of asynchronous consumers
 
+    cdef hft_tls_context *_tls_context(self, TLSContext given, object ca_file) except NULL
     cdef object _take(self)
     cdef int _put_addresses(self, unsigned int slot, list found) except -1

@@ -7,6 +7,7 @@ from hftcore.events import EngineStats, Event, Latency
 from hftcore.orders import OrderTemplate
 from hftcore.peers import PeerInfo, PeerManager
 from hftcore.settings import EngineLimits, RiskLimits, Rule
+from hftcore.tls import TLSContext
 from hftcore.venues import Credentials, Venue
 from hftcore.watch import WatchTable
 
@@ -16,12 +17,7 @@ SIGNAL_MS: int
 PLACEHOLDER: Credentials
 
 def io_uring_error() -> str: ...
-def tls_library() -> str: ...
 def self_test(template: OrderTemplate, credentials: Credentials, values: Mapping[str, Any]) -> None: ...
-
-@final
-class TLSContexts:
-    def __new__(cls) -> Self: ...
 
 @final
 class Engine:
@@ -50,6 +46,7 @@ class Engine:
         *,
         url: str | None = None,
         ca_file: str | None = None,
+        tls: TLSContext | None = None,
     ) -> None: ...
     def add_rule(self, rule: Rule) -> None: ...
     def replace_watch(self, watch: WatchTable) -> None: ...

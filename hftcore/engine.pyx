@@ -21,7 +21,7 @@ from collections import deque
 import cython
 
 from cpython.bytes cimport PyBytes_AS_STRING
-from libc.stdint cimport uint8_t, uintptr_t
+from libc.stdint cimport uint8_t
 from libc.string cimport memcpy, memset
 
 from hftcore._events cimport EventReader
@@ -80,8 +80,9 @@ from hftcore.libhft.engine cimport (
 )
 from hftcore.libhft.hist cimport hft_hist, hft_hist_percentile
 from hftcore.libhft.status cimport HFT_E_CONN_RESOLVE, HFT_E_MEMORY, hft_err
-from hftcore.libhft.tls cimport hft_tls_context, hft_tls_context_close, hft_tls_context_open, hft_tls_library
+from hftcore.libhft.tls cimport hft_tls_context
 from hftcore.orders cimport OrderTemplate
+from hftcore.tls cimport TLSContext
 from hftcore.watch cimport WatchTable
 
 from hftcore import bitcoin, venues
@@ -96,11 +97,6 @@ MS = 1_000_000
 # A signal that comes between Python's last look and the system call does not interrupt the wait: look again.
 SIGNAL_MS = 200
 PLACEHOLDER = venues.Credentials("dry-run", b"dry-run")  # signs dry runs that were given no key
-
-
-def tls_library():
-    """OpenSSL's version, as linked at run time."""
-    return hft_tls_library().decode()
 
 
 def io_uring_error():
@@ -122,30 +118,6 @@ def self_test(template, credentials, values):
     message = template.render(**values)
     if digest.hex().encode() not in message and b64encode(digest) not in message:
         raise VenueError("signature self-test failed: this build must not trade")
-
-
-@cython.final
-@cython.no_gc_clear
-cdef class TLSContexts:
-    """TLS contexts by CA file, kept as long as an engine lives."""
-
-    def __cinit__(self):
-        self._contexts = {}
-
-    cdef hft_tls_context *get(self, object ca_file) except NULL:
-        cdef hft_tls_context *context = NULL
-        cdef hft_err err
-        cdef bytes path
-        memset(&err, 0, sizeof(err))
-        if ca_file not in self._contexts:
-            path = os.fsencode(ca_file) if ca_file is not None else b""
-            check_err(hft_tls_context_open(&context, PyBytes_AS_STRING(path) if path else NULL, &err), &err)
-            self._contexts[ca_file] = <uintptr_t>context
-        return <hft_tls_context *><uintptr_t>self._contexts[ca_file]
-
-    def __dealloc__(self):
-        for address in self._contexts.values():
-            hft_tls_context_close(<hft_tls_context *><uintptr_t>address)
 
 
 @cython.final
@@ -182,7 +154,7 @@ cdef class Engine:
         self._ready = set()
         self._errors = {}
         self._waiters = set()
-        self._tls = TLSContexts()
+        self._tls = {}
         facts = network if isinstance(network, bitcoin.Network) else bitcoin.get_network(network)
         if mode not in ("sleep", "spin"):
             raise ConfigError(f"mode {mode!r}: sleep or spin")
@@ -265,12 +237,21 @@ cdef class Engine:
         self._peers.append((host, port))
         return index
 
-    def add_venue(self, venue, credentials=None, *, url=None, ca_file=None):
+    cdef hft_tls_context *_tls_context(self, TLSContext given, object ca_file) except NULL:
+        """The TLS context of a venue, kept as long as the engine lives; venues of one CA file share one."""
+        if given is not None and ca_file is not None:
+            raise ConfigError("tls and ca_file: one of them; TLSContext has a ca_file too")
+        key = given or ca_file
+        if key not in self._tls:
+            self._tls[key] = given or TLSContext(ca_file=ca_file)
+        return (<TLSContext>self._tls[key]).context
+
+    def add_venue(self, venue, credentials=None, *, url=None, ca_file=None, tls=None):
         """Adds an exchange connection.
 
         venue: see hftcore.venues. credentials: needed unless dry_run; with them the login is tried in a dry run too.
         url: instead of the venue's own. ca_file: PEM file of the authorities to trust instead of the system's.
-        Raises ConfigError, TLSError (CA file).
+        tls: a TLSContext, for pins and client certificates. Raises ConfigError, TLSError (CA file).
         """
         cdef hft_venue_config config
         cdef hft_err err
@@ -283,7 +264,8 @@ cdef class Engine:
         endpoint = parse_url(url or venue.url)
         memset(&config, 0, sizeof(config))
         memset(&err, 0, sizeof(err))
-        config.tls = self._tls.get(ca_file) if endpoint.tls else NULL
+        config.tls = self._tls_context(tls, ca_file) if endpoint.tls else NULL
+        config.port = endpoint.port
         texts = [text.encode() for text in (endpoint.host, endpoint.host_header, endpoint.target)]
         config.host = PyBytes_AS_STRING(texts[0])
         config.host_header = PyBytes_AS_STRING(texts[1])
@@ -571,7 +553,7 @@ cdef class Engine:
             self._final_stats = self.stats()
             hft_engine_free(self._engine)
             self._engine = NULL
-        self._tls = None
+        self._tls.clear()
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure

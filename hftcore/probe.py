@@ -5,8 +5,8 @@ from __future__ import annotations
 import platform
 from dataclasses import dataclass
 
-from hftcore import _status
-from hftcore.engine import io_uring_error, tls_library
+from hftcore import _status, tls
+from hftcore.engine import io_uring_error
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Probe:
 def build_info() -> BuildInfo:
     """How the running library was built."""
     build = _status.build()
-    return BuildInfo(build["cython"], build["compiler"], build["mode"], _status.sha256_kernel(), tls_library())
+    return BuildInfo(build["cython"], build["compiler"], build["mode"], _status.sha256_kernel(), tls.library())
 
 
 def probe() -> Probe:

@@ -33,7 +33,6 @@ from libc.string cimport memset
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._status cimport check, check_err, init_core, make_error
-from hftcore.engine cimport TLSContexts
 from hftcore.libhft.clock cimport hft_clock_mono_ns
 from hftcore.libhft.reactor cimport (
     HFT_REACTOR_CLOSED,
@@ -61,8 +60,10 @@ from hftcore.libhft.reactor cimport (
 )
 from hftcore.libhft.status cimport HFT_E_STATE, hft_err
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
+from hftcore.tls cimport TLSContext
 
 from hftcore.errors import ConfigError, ConnectionClosed, ConnectionLost, HandshakeError
+from hftcore.tls import default_context
 
 __all__ = ["Connection", "Handler", "Message", "Reactor", "Timer"]
 
@@ -435,12 +436,12 @@ cdef class Reactor:
         request, endpoint = connection._request, connection._endpoint
         host, host_header = endpoint.host.encode(), endpoint.host_header.encode()
         target, headers = endpoint.target.encode(), request.header_lines(endpoint)
-        tls = TLSContexts()
-        connection._held = (host, host_header, target, headers, tls)
+        connection._held = (host, host_header, target, headers)
         memset(&config, 0, sizeof(config))
         memset(&err, 0, sizeof(err))
         if endpoint.tls:
-            config.tls = (<TLSContexts>tls).get(request.tls)
+            tls = request.tls if request.tls is not None else default_context()
+            config.tls = (<TLSContext?>tls).context
         config.host = PyBytes_AS_STRING(host)
         config.port = endpoint.port
         config.host_header = PyBytes_AS_STRING(host_header)

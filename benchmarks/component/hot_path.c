@@ -84,7 +84,8 @@ static void fill_venue(hft_venue_config *config, hft_err *err) {
     config->target = "/ws-api/v3";
     config->headers = "";
     config->server_time_unit_ns = 1000000;
-    if (hft_tls_context_open(&config->tls, config_get("cert"), err) < 0) die("TLS: %s", err->text);
+    hft_tls_config tls = {.ca_file = config_get("cert"), .resume = 1};
+    if (hft_tls_context_open(&config->tls, &tls, err) < 0) die("TLS: %s", err->text);
 }
 
 static hft_watch *make_watch(const uint8_t *script) {

@@ -93,6 +93,7 @@ cdef extern from "hft/engine.h" nogil:
 
     ctypedef struct hft_venue_config:
         hft_tls_context *tls
+        uint16_t port
         const char *host
         const char *host_header
         const char *target

@@ -5,7 +5,7 @@ cdef extern from "hft/status.h" nogil:
     ctypedef struct hft_err:
         int code
         uint32_t pos
-        char text[128]
+        char text[256]
 
     enum:
         HFT_E_ARGUMENT

@@ -109,8 +109,8 @@ static void open_pair(pair *p, int version, const char *suite) {
     SSL_set_accept_state(p->server);
     SSL_set_info_callback(p->server, on_server_alert);
     SSL_set_msg_callback(p->server, on_server_message);
-    CHECK_EQ(hft_tls_context_open(&p->context, cert_path, &err), 0);
-    CHECK_EQ(hft_tls_open(&p->client, p->context, "localhost", &err), 0);
+    CHECK_EQ(hft_tls_context_open(&p->context, &(hft_tls_config){.ca_file = cert_path, .resume = 1}, &err), 0);
+    CHECK_EQ(hft_tls_open(&p->client, p->context, "localhost", 0, &err), 0);
     CHECK_EQ(hft_tls_begin(&p->client), 0);
     SSL_set_info_callback(p->client.ssl, on_client_done);
     hft_tls_output(&p->client, p->out, sizeof p->out);

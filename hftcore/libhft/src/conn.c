@@ -24,7 +24,7 @@ int hft_conn_init(hft_conn *conn, const hft_conn_config *config, hft_err *err) {
     conn->plain = (hft_buffer){.data = config->plain_memory, .cap = config->plain_cap};
     conn->scratch = config->scratch_memory;
     conn->scratch_cap = HFT_CONN_PLAIN_MAX;
-    return hft_tls_open(&conn->tls, config->tls_context, config->host, err);
+    return hft_tls_open(&conn->tls, config->tls_context, config->host, config->port, err);
 }
 
 void hft_conn_free(hft_conn *conn) {
@@ -269,8 +269,8 @@ int hft_conn_adopt(hft_conn *conn, int fd, const hft_address *address) {
 }
 
 static int on_end_of_stream(hft_conn *conn) {
-    int cut = conn->use_tls && !conn->tls.peer_closed;
-    close_received(conn, cut ? HFT_E_TLS_TRUNCATED : HFT_E_CONN_CLOSED, NULL);
+    int rc = conn->use_tls ? hft_tls_end(&conn->tls) : HFT_E_CONN_CLOSED;
+    close_received(conn, rc, rc != HFT_E_CONN_CLOSED ? conn->tls.err.text : NULL);
     return HFT_CONN_NOTHING;
 }
 

@@ -252,9 +252,10 @@ static int take_presign(hft_engine *e) {
 }
 
 static int open_conn(hft_engine *e, uint32_t slot, size_t recv_cap, hft_tls_context *tls, const char *host,
-                     hft_err *err) {
+                     uint16_t port, hft_err *err) {
     hft_conn_config config = {
-        .ring = &e->ring, .slot = slot, .tls_context = tls, .host = host, .recv_cap = recv_cap, .send_cap = SEND_CAP,
+        .ring = &e->ring, .slot = slot, .tls_context = tls, .host = host, .port = port, .recv_cap = recv_cap,
+        .send_cap = SEND_CAP,
         .plain_cap = tls != NULL ? recv_cap + HFT_CONN_PLAIN_MAX : 0,
     };
     config.recv_memory = take(e, config.recv_cap);
@@ -274,7 +275,7 @@ static int open_peers(hft_engine *e, hft_err *err) {
     if (RAND_bytes((unsigned char *)&config.nonce, sizeof config.nonce) != 1) return HFT_E_TLS_CONFIG;
     for (uint32_t i = 0; i < e->n_peers; i++) {
         size_t cap = (size_t)e->config.message_max + HFT_BTC_HEADER_LEN + HFT_CONN_RECV_MIN;
-        int rc = open_conn(e, i, cap, NULL, NULL, err);
+        int rc = open_conn(e, i, cap, NULL, NULL, 0, err);
         if (rc < 0) return rc;
         hft_peer_init(&e->peers[i].session, &config);
     }
@@ -285,8 +286,9 @@ static int open_venues(hft_engine *e, hft_err *err) {
     for (uint32_t i = 0; i < e->n_venues; i++) {
         hft_engine_venue *v = &e->venues[i];
         size_t cap = (size_t)e->config.venue_message_max + UPGRADE_ROOM;
-        int rc = open_conn(e, hft_slot_of_venue(e, i), cap, v->config.tls, v->config.host, err);
+        int rc = open_conn(e, hft_slot_of_venue(e, i), cap, v->config.tls, v->config.host, v->config.port, err);
         if (rc < 0) return rc;
+        if (v->config.tls != NULL && !e->config.no_rehearsal) hft_tls_prepare_rehearsal(v->config.tls);
         uint8_t *message = take(e, e->config.venue_message_max);
         if (message == NULL) return hft_fail(err, HFT_E_MEMORY, 0, NULL);
         hft_wsclient_config session = {

@@ -17,7 +17,8 @@ hft_event *hft_events_begin(hft_engine *e, hft_event_kind kind, int informationa
     }
     hft_event *event = hft_spsc_reserve(&e->events);
     if (event == NULL) return NULL;
-    memset(event, 0, sizeof *event);
+    memset(event, 0, offsetof(hft_event, text));
+    event->text[0] = '\0'; /* few use it, and it is long */
     event->kind = (uint8_t)kind;
     event->time_ns = hft_engine_wall_ns(e);
     return event;

@@ -49,7 +49,7 @@ int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_w
     *l = (hft_reactor_link){.queued = l->queued}; /* it may still stand among the ready ones by its last use */
     l->config = *config;
     hft_conn_config conn = {.ring = &r->ring, .slot = link, .scratch_memory = r->scratch, .tls_context = config->tls,
-                            .host = config->host};
+                            .host = config->host, .port = config->port};
     hft_wsclient_config session = {.host_header = config->host_header, .target = config->target,
                                    .headers = config->headers, .masks = &r->masks, .lingers = 1};
     int rc = open_memory(l, &conn, &session);

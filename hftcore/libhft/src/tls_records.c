@@ -133,10 +133,12 @@ int hft_tls_records_active(const hft_tls *tls) {
     return r != NULL && r->active;
 }
 
-/* Takes note of the secret that writing begins with; the line is "LABEL random secret", the latter two in hex. */
+/* Takes note of the secret that writing begins with; the line is "LABEL random secret", the latter two in hex. This
+ * is OpenSSL's hook for key logs, of which there can be one: a log that is wanted is written here. */
 static void on_secret(const SSL *ssl, const char *line) {
     static const char label[] = "CLIENT_TRAFFIC_SECRET_0 ";
     hft_tls *tls = SSL_get_app_data(ssl);
+    if (tls != NULL && tls->context != NULL) hft_tls_keylog(tls->context, line);
     hft_tls_records *r = tls != NULL ? tls->records : NULL;
     if (r == NULL || r->active || strncmp(line, label, sizeof label - 1) != 0) return;
     const char *hex = strchr(line + sizeof label - 1, ' ');
@@ -145,12 +147,17 @@ static void on_secret(const SSL *ssl, const char *line) {
     r->secret_len = len / 2;
 }
 
-/* What OpenSSL wanted to send, and believes it has sent. */
+/* What OpenSSL has received, or wanted to send and believes it has sent. */
 static void on_message(int is_write, int version, int type, const void *data, size_t len, SSL *ssl, void *arg) {
     hft_tls *tls = SSL_get_app_data(ssl);
     (void)version, (void)arg;
     /* After a failure nothing: a change of key that was broken off leaves the old key, and its count at 0. */
-    if (!is_write || tls == NULL || tls->err.code != 0 || !hft_tls_records_active(tls)) return;
+    if (tls == NULL || tls->err.code != 0) return;
+    if (!is_write) {
+        if (type == SSL3_RT_HANDSHAKE) hft_tls_on_message(tls, data, len);
+        return;
+    }
+    if (!hft_tls_records_active(tls) || tls->shut) return;
     int rc = 0;
     if (type == SSL3_RT_ALERT) rc = put_record(tls, SSL3_RT_ALERT, data, len);
     else if (type == SSL3_RT_HANDSHAKE) rc = put_handshake(tls, data, len);
@@ -158,8 +165,15 @@ static void on_message(int is_write, int version, int type, const void *data, si
     if (rc < 0 && type == SSL3_RT_HANDSHAKE) (void)hft_fail(&tls->err, rc, 0, "TLS key update");
 }
 
+void hft_tls_records_alert(hft_tls *tls, uint8_t description) {
+    const uint8_t alert[2] = {SSL3_AL_FATAL, description};
+    if (hft_tls_records_active(tls) && !tls->shut) (void)!put_record(tls, SSL3_RT_ALERT, alert, sizeof alert);
+}
+
 void hft_tls_records_answer(hft_tls *tls) {
-    if (!hft_tls_records_active(tls) || SSL_get_key_update_type(tls->ssl) == SSL_KEY_UPDATE_NONE) return;
+    if (!hft_tls_records_active(tls) || tls->shut || tls->err.code != 0 ||
+        SSL_get_key_update_type(tls->ssl) == SSL_KEY_UPDATE_NONE)
+        return;
     /* Says it now, and so on_message hears it. */
     if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(tls->ssl) != 1)
         (void)hft_fail(&tls->err, HFT_E_TLS_PROTOCOL, 0, "TLS key update");

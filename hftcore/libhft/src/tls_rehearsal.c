@@ -116,9 +116,18 @@ void hft_tls_rehearsal_close(hft_tls_rehearsal *r) {
     free(r);
 }
 
+void hft_tls_prepare_rehearsal(hft_tls_context *context) {
+    hft_tls_rehearsal *none = NULL, *made = NULL;
+    if (atomic_load(&context->rehearsal) == NULL) made = hft_tls_rehearsal_open(context->bio_method);
+    if (made == NULL || atomic_compare_exchange_strong(&context->rehearsal, &none, made)) return;
+    hft_tls_rehearsal_close(made); /* another thread was faster */
+}
+
 void hft_tls_rehearse(hft_tls_context *context, const uint8_t *data, size_t len) {
-    hft_tls_rehearsal *r = context->rehearsal;
+    hft_tls_rehearsal *r = atomic_load_explicit(&context->rehearsal, memory_order_acquire);
     if (r == NULL || len == 0) return;
+    if (atomic_flag_test_and_set_explicit(&context->rehearsing, memory_order_acquire)) return; /* by another thread */
     hft_tls_output(&r->client, r->out, sizeof r->out);
     (void)!hft_tls_write(&r->client, data, len < HFT_TLS_REHEARSAL_MAX ? len : HFT_TLS_REHEARSAL_MAX);
+    atomic_flag_clear_explicit(&context->rehearsing, memory_order_release);
 }

@@ -74,6 +74,7 @@ typedef struct {
     uint8_t *scratch_memory; /* may be shared by the connections of a thread */
     hft_tls_context *tls_context;
     const char *host;
+    uint16_t port; /* tells the TLS sessions of servers of one host apart */
 } hft_conn_config;
 
 HFT_NODISCARD int hft_conn_init(hft_conn *conn, const hft_conn_config *config, hft_err *err);

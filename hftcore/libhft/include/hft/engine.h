@@ -71,6 +71,7 @@ enum { /* paths in a venue's messages; n_keys == 0 where the venue has no such t
 
 typedef struct {
     hft_tls_context *tls;     /* NULL: plain TCP */
+    uint16_t port;            /* for TLS: whose session is resumed */
     const char *host;         /* for TLS; the strings are copied */
     const char *host_header, *target, *headers;
     const hft_order_template *time_request;  /* id "time"; copied */
@@ -145,7 +146,7 @@ typedef struct {
     uint32_t stages_ns[HFT_STAGES + 1];    /* and the total */
     uint8_t txid[32], wtxid[32];           /* internal order */
     char client_id[HFT_CLIENT_ID_MAX], order_id[36], filled[36];
-    char text[128];        /* NUL-terminated: error text, user agent */
+    char text[256];        /* NUL-terminated: error text, user agent */
 } hft_event;
 
 /* ---- commands ---- */

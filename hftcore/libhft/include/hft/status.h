@@ -101,6 +101,11 @@
     X(HFT_E_TLS_VERIFY, -20006, "certificate refused")                                                      \
     X(HFT_E_TLS_TRUNCATED, -20007, "connection closed without TLS close_notify")                            \
     X(HFT_E_TLS_CONFIG, -20008, "TLS configuration wrong")                                                  \
+    X(HFT_E_TLS_PIN, -20009, "certificate's key is not a pinned one")                                       \
+    X(HFT_E_TLS_VERSION, -20010, "no TLS version in common")                                                \
+    X(HFT_E_TLS_CLIENT_CERT, -20011, "client certificate missing or refused")                               \
+    X(HFT_E_TLS_ALPN, -20012, "no application protocol in common")                                          \
+    X(HFT_E_TLS_NOT_TLS, -20013, "peer does not speak TLS")                                                 \
     /* conn */                                                                                              \
     X(HFT_E_CONN_CLOSED, -21000, "peer closed the connection")                                              \
     X(HFT_E_CONN_RECV_FULL, -21001, "receive buffer too small for the message")                             \
@@ -132,7 +137,7 @@ enum hft_status { HFT_OK = 0, HFT_STATUS_LIST(HFT_STATUS_ENUM) };
 typedef struct {
     int code;      /* the status, 0 = none */
     uint32_t pos;  /* byte offset in the input where it was found, 0 where that means nothing */
-    char text[128]; /* what happened, NUL-terminated; may be empty */
+    char text[256]; /* what happened, NUL-terminated; may be empty */
 } hft_err;
 
 /* The HFT_E_* name of `code`, "OK" for >= 0, "ERRNO" for -1..-4095, NULL if unknown. Static storage. */
@@ -145,7 +150,7 @@ const char *hft_status_text(int code);
 int hft_status_at(size_t i);
 
 /* Fills *err (which may be NULL) and returns code, so that a failure reads `return hft_fail(...)`.
- * `text` may be NULL; it is cut at 127 bytes. */
+ * `text` may be NULL; it is cut at 255 bytes. */
 int hft_fail(hft_err *err, int code, size_t pos, const char *text);
 
 #endif
