@@ -17,10 +17,10 @@ ROOT = Path(__file__).resolve().parent
 SRC = Path("hftcore/libhft/src")
 INCLUDE = "hftcore/libhft/include"
 
-# Layers of the core. `hft` is pure: L0 and L1. `hft_system` talks to the kernel and to OpenSSL: L2 to L4. A source
+# Layers of the core. `hft` is pure: L0 and L1. `hft_system` talks to the kernel, OpenSSL and zlib: L2 to L4. A source
 # file belongs to the module that its name, up to the first underscore, says; what is not named here is L1.
 LAYER_0 = ("status", "cpu", "endian")
-LAYER_2 = ("clock", "hmac512", "ring", "tls")
+LAYER_2 = ("clock", "deflate", "hmac512", "ring", "tls")
 LAYER_3 = ("conn", "wsclient", "peer")
 LAYER_4 = ("engine", "reactor")
 SYSTEM_MODULES = LAYER_2 + LAYER_3 + LAYER_4
@@ -36,6 +36,9 @@ KERNEL_FLAGS = {
     "text_avx2": ["-mavx2"],
     "text_avx512": ["-mavx512f", "-mavx512bw", "-mavx512vl", "-mavx512vbmi", "-mbmi2"],
 }
+
+# What pkg-config calls the libraries of the system, and the Debian packages that they are in.
+PACKAGES = {"openssl": "libssl-dev", "zlib": "zlib1g-dev"}
 
 WARNINGS = ["-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Wstrict-prototypes", "-Werror=implicit"]
 C_STANDARD = ["-std=c11", "-D_GNU_SOURCE", "-fvisibility=hidden"]
@@ -62,10 +65,11 @@ EXTENSIONS = (
     "reactor",
 )
 SYSTEM_EXTENSIONS = {
+    "_codec": ("z",),
     "crypto": ("crypto",),
     "tls": ("ssl", "crypto"),
     "engine": ("ssl", "crypto", "uring"),
-    "reactor": ("ssl", "crypto", "uring"),
+    "reactor": ("ssl", "crypto", "z", "uring"),
 }
 
 
@@ -126,14 +130,13 @@ def kernel_sources() -> dict[Path, list[str]]:
     return {path: KERNEL_FLAGS[path.stem] for path in relative(list((ROOT / SRC / "x86").glob("*.c")))}
 
 
-def pkg_config(package: str, what: str) -> list[str]:
-    """The flags pkg-config gives for `package`; `what` is --cflags or --libs."""
+def pkg_config(what: str) -> list[str]:
+    """The flags pkg-config gives for the libraries that L2 to L4 use; `what` is --cflags or --libs."""
     try:
-        return shlex.split(subprocess.check_output(["pkg-config", what, package], text=True))
+        return shlex.split(subprocess.check_output(["pkg-config", what, *PACKAGES], text=True))
     except (OSError, subprocess.CalledProcessError) as error:
-        raise SystemExit(
-            f"hftcore needs {package} through pkg-config: apt-get install libssl-dev pkg-config ({error})"
-        ) from None
+        install = " ".join(["apt-get install", *PACKAGES.values(), "pkg-config"])
+        raise SystemExit(f"hftcore needs {' and '.join(PACKAGES)} through pkg-config: {install} ({error})") from None
 
 
 def liburing_dir() -> Path:

@@ -45,7 +45,7 @@ def c_libraries() -> list[tuple[str, dict]]:
     libraries = [c_library("hft", buildconf.pure_sources(), [])]
     libraries += [c_library("hft_" + path.stem, [path], flags) for path, flags in buildconf.kernel_sources().items()]
     if system := buildconf.system_sources():
-        libraries.append(c_library("hft_system", system, buildconf.pkg_config("openssl", "--cflags")))
+        libraries.append(c_library("hft_system", system, buildconf.pkg_config("--cflags")))
     return libraries
 
 
@@ -56,7 +56,7 @@ KERNEL_LIBRARIES = [name for name, _ in LIBRARIES if name not in ("hft", "hft_sy
 def extension(name: str) -> Extension:
     link = [*MODE_LDFLAGS]
     system = list(buildconf.SYSTEM_EXTENSIONS.get(name, ()))
-    # The archives name each other's symbols: with --as-needed the order is system, pure, kernels, then OpenSSL.
+    # The archives name each other's symbols: with --as-needed the order is system, pure, kernels, then the system's.
     libraries = [*(["hft_system"] if system else []), "hft", *KERNEL_LIBRARIES]
     libraries += [library for library in system if library != "uring"]
     if "uring" in system:

@@ -57,7 +57,7 @@ def build(*sources: str) -> Path:
         "gcc", *buildconf.C_STANDARD, *buildconf.WARNINGS, *mode_cflags,
         f"-I{buildconf.ROOT / buildconf.INCLUDE}", f"-I{buildconf.ROOT / buildconf.SRC}",
         *(f"-I{HERE / folder}" for folder in HEADERS), *inputs, *libraries, *mode_ldflags, *optional,
-        *buildconf.pkg_config("openssl", "--libs"),
+        *buildconf.pkg_config("--libs"),
     ]  # fmt: skip
     watched = [*map(Path, inputs), *(path for folder in HEADERS for path in (HERE / folder).glob("*.h"))]
     watched += [*map(Path, libraries), *(buildconf.ROOT / path for path in buildconf.headers())]

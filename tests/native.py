@@ -96,8 +96,8 @@ def pure() -> list[tuple[Path, list[str]]]:
 
 def system() -> list[tuple[Path, list[str]]]:
     """L2 to L4."""
-    openssl = buildconf.pkg_config("openssl", "--cflags")
-    return [(source, openssl) for source in buildconf.system_sources()]
+    flags = buildconf.pkg_config("--cflags")
+    return [(source, flags) for source in buildconf.system_sources()]
 
 
 def archive(name: str, members: list[Path]) -> Path:
@@ -118,14 +118,14 @@ def python_symbols() -> Path:
 
 
 def system_libraries() -> list[str]:
-    """OpenSSL, and liburing under the name (its SONAME) that the loader will look for."""
+    """OpenSSL and zlib, and liburing under the name (its SONAME) that the loader will look for."""
     library, soname = buildconf.liburing_dir() / "liburing.so", BUILD / "libliburing.so"
     if not soname.is_symlink() or soname.readlink() != library:
         soname.unlink(missing_ok=True)
         soname.symlink_to(library)
-    openssl = buildconf.pkg_config("openssl", "--libs")
+    others = buildconf.pkg_config("--libs")
     liburing = [f"-L{BUILD}", f"-Wl,-rpath,{BUILD}", "-l:libliburing.so"]
-    return [str(python_symbols()), "-Wl,--as-needed", *liburing, *openssl]
+    return [str(python_symbols()), "-Wl,--as-needed", *liburing, *others]
 
 
 def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:
@@ -150,9 +150,10 @@ def build_fuzzer(source: Path) -> Path:
         inputs = [
             *objects("traced", traced, [(source, ["-Werror"])]),
             *objects("plain", [*COMMON, "-O2", "-g", "-Werror"], [(Path("tests/fuzz/driver.c"), [])]),
+            archive("libhft_system_traced", objects("traced", traced, system())),
             archive("libhft_traced", objects("traced", traced, pure())),
         ]
-        return link(source.stem, inputs, [])
+        return link(source.stem, inputs, system_libraries())
 
 
 def release_objects() -> dict[Path, Path]:

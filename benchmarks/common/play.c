@@ -7,6 +7,8 @@
 
 #include "bench.h"
 #include "hft/endian.h"
+#include "hft/http1.h"
+#include "hft/text.h"
 
 /* ---- transactions ---- */
 
@@ -185,22 +187,23 @@ __attribute__((format(printf, 2, 3))) static void venue_say(play_venue *venue, c
 }
 
 static size_t venue_upgrade(play_venue *venue) {
-    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", name[] = "Sec-WebSocket-Key: ";
-    const char *head = (const char *)venue->in, *end = memmem(head, venue->in_len, "\r\n\r\n", 4);
-    if (end == NULL) return 0;
-    const char *key = memmem(head, (size_t)(end - head), name, sizeof name - 1);
-    if (key == NULL) die("an upgrade without a key");
-    uint8_t joined[24 + sizeof guid - 1], digest[20], accept[32];
-    char response[256];
-    memcpy(joined, key + sizeof name - 1, 24);
-    memcpy(joined + 24, guid, sizeof guid - 1);
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    hft_http1_request request;
+    hft_err err;
+    int head_len = hft_http1_parse_request(&request, (const char *)venue->in, venue->in_len, &err);
+    if (head_len < 0) die("the engine's upgrade is not valid: %d %s", head_len, err.text);
+    if (head_len == 0) return 0;
+    uint8_t joined[HFT_HTTP1_KEY_LEN + sizeof guid - 1], digest[20];
+    char accept[HFT_HTTP1_ACCEPT_LEN], response[256];
+    memcpy(joined, request.key, HFT_HTTP1_KEY_LEN);
+    memcpy(joined + HFT_HTTP1_KEY_LEN, guid, sizeof guid - 1);
     SHA1(joined, sizeof joined, digest);
-    EVP_EncodeBlock(accept, digest, sizeof digest);
-    int len = snprintf(response, sizeof response, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
-                       "Connection: Upgrade\r\nSec-WebSocket-Accept: %s\r\n\r\n", (char *)accept);
+    hft_base64_encode(accept, digest, sizeof digest);
+    int len = hft_http1_build_response(response, sizeof response, &(hft_http1_answer){.accept = accept});
+    if (len < 0) die("no response: %d", len);
     venue_write(venue, response, (size_t)len);
     venue->upgraded = 1;
-    return (size_t)(end + 4 - head);
+    return (size_t)head_len;
 }
 
 static const char *text_between(const char *text, const char *from, const char *to, size_t *len) {

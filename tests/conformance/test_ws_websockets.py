@@ -197,11 +197,11 @@ def test_their_server_accepts_our_request_and_we_its_answer(seed: int) -> None:
     assert parsed.headers["User-Agent"] == "hftcore"
     accept = accept_key(key).encode()
     for cut in range(len(answer)):
-        assert _codec.http1_parse_upgrade(answer[:cut], accept) == 0
-    assert _codec.http1_parse_upgrade(answer, accept) == len(answer)
+        assert _codec.http1_parse_upgrade(answer[:cut], accept)[0] == 0
+    assert _codec.http1_parse_upgrade(answer, accept) == (len(answer), b"", b"")
     server.send_text(b"hi")
     frames = b"".join(server.data_to_send())
-    assert _codec.http1_parse_upgrade(answer + frames, accept) == len(answer)
+    assert _codec.http1_parse_upgrade(answer + frames, accept)[0] == len(answer)
     with pytest.raises(RemoteProtocolError) as caught:
         _codec.http1_parse_upgrade(answer, accept_key(new_key(random.Random(99))).encode())
     assert caught.value.name == "HFT_E_HTTP_ACCEPT"
@@ -261,7 +261,7 @@ def test_we_take_the_answers_their_client_takes(
     client.receive_data(answer)
     accepted = client.handshake_exc is None and client.state is State.OPEN
     try:
-        ours = _codec.http1_parse_upgrade(answer, accept.encode()) == len(answer)
+        ours = _codec.http1_parse_upgrade(answer, accept.encode())[0] == len(answer)
     except RemoteProtocolError:
         ours = False
     assert ours == accepted

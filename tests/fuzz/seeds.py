@@ -63,8 +63,34 @@ HTTP = [
     b"HTTP/1.1 101 \r\nconnection: keep-alive, Upgrade\r\nupgrade: WebSocket\r\n"
     b"Sec-WebSocket-Accept:s3pPLMBiTxaQ9kYGzzhZRbK+xOo= \r\nX: y\r\n\r\n",
     b"HTTP/1.1 429 Too Many Requests\r\nRetry-After: 5\r\nContent-Length: 2\r\n\r\n{}",
-    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    b"Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n",
+    b"HTTP/1.1 101 OK\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Protocol: v2\r\n"
+    b'Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits="9", x\r\n'
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n",
+    b"GET /ws?a=b HTTP/1.1\r\nHost: a:9\r\nUpgrade: websocket\r\nConnection: keep-alive, Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Protocol: a, b\r\n"
+    b"Sec-WebSocket-Extensions: x; y=1\r\nSec-WebSocket-Protocol: c\r\nSec-WebSocket-Extensions: z\r\n\r\n",
+    # The parts of a request: host, target, two lists and a header.
+    b"abcdefgh" + b"/23/5678" + b"chat,v2, aa, bbb" + b"a; b=c; d, ee; f" + b"Origin: x\r\nY: 12\r\n",
+]
+
+
+def deflated(message: bytes, final: bool = False) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    flush = zlib.Z_FINISH if final else zlib.Z_SYNC_FLUSH
+    return (compressor.compress(message) + compressor.flush(flush)).removesuffix(b"\0\0\xff\xff")
+
+
+# See the target: flags and level, window bits, length of the messages compressed (0: decompress as the server).
+DEFLATE = [
+    b"\x30\0\0" + deflated(b"Hello, hello, hello") + b"\xff\xfe" + deflated(b"again") + b"\xff\xfe\xff\xfe\0",
+    b"\x30\0\0" + deflated(b"Hello", final=True) + b"\0\xff\xfe\xf2\x00\x11\x00\x00",
+    b"\x36\x88\0" + deflated(bytes(2000)) + b"\xff\xfe" + deflated(bytes(range(256))),
+    b"\x30\0\x10" + b'{"e":"trade","s":"BTCUSDT","p":"50000.01","q":"0.5"}' * 8,
+    b"\x10\x99\x20" + bytes(range(256)) * 3,
+    b"\x4a\xff\xff" + bytes(1500),
+    b"\x01\x08\0permessage-deflate; client_max_window_bits=10; server_no_context_takeover",
+    b'\x07\xff\0permessage-deflate; server_no_context_takeover; server_max_window_bits="12", permessage-deflate',
+    b"\x03\x80\0x; y=1, permessage-deflate; client_no_context_takeover; client_max_window_bits",
 ]
 
 JSON = [
@@ -217,6 +243,7 @@ SEEDS = {
     "ws": ws_streams(b""),
     "ws_server": ws_streams(b"\x01\x02\x03\x04"),
     "http1": HTTP,
+    "deflate": DEFLATE,
     "json": JSON,
     "text": TEXT,
     "order": ORDER,

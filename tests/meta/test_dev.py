@@ -91,12 +91,12 @@ def test_root_gets_what_is_missing_from_apt(tmp_path: Path) -> None:
     result = machine.dev("setup")
     assert machine.log.read_text().splitlines() == [
         "update",
-        "install -y --no-install-recommends gcc libc6-dev libssl-dev",
+        "install -y --no-install-recommends gcc libc6-dev libssl-dev zlib1g-dev",
     ]
-    assert "system packages are missing: gcc libc6-dev libssl-dev" in result.stderr
+    assert "system packages are missing: gcc libc6-dev libssl-dev zlib1g-dev" in result.stderr
     # The recorder installs nothing, and the door looks again.
     assert result.returncode == 1
-    assert "this is still missing: gcc libc6-dev libssl-dev" in result.stderr
+    assert "this is still missing: gcc libc6-dev libssl-dev zlib1g-dev" in result.stderr
     assert not (machine.root / ".venv").exists()
 
 
@@ -104,7 +104,7 @@ def test_others_are_told_what_to_run(tmp_path: Path) -> None:
     machine = Machine(tmp_path, user=1000)
     result = machine.dev("test")
     assert result.returncode == 1
-    assert "\n    apt-get update && apt-get install -y gcc libc6-dev libssl-dev \n" in result.stderr
+    assert "\n    apt-get update && apt-get install -y gcc libc6-dev libssl-dev zlib1g-dev \n" in result.stderr
     assert not machine.log.exists()
 
 
@@ -123,7 +123,7 @@ def test_without_apt_the_packages_are_named(tmp_path: Path) -> None:
     result = machine.dev("setup")
     assert result.returncode == 1
     assert "this machine has no apt-get" in result.stderr
-    assert "gcc libc6-dev libssl-dev" in result.stderr
+    assert "gcc libc6-dev libssl-dev zlib1g-dev" in result.stderr
 
 
 def test_a_python_that_will_not_do_is_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <strings.h>
 
 #include "hft/endian.h"
 #include "hft/text.h"
@@ -104,40 +103,26 @@ int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
     return 0;
 }
 
-/* Whether the response that refused the upgrade is here to its end, as far as its head tells where that is. */
-static int is_complete(const char *data, size_t len) {
-    const char *end = memmem(data, len, "\r\n\r\n", 4);
-    if (end == NULL) return 0;
-    const char *body = end + 4, name[] = "content-length:";
-    for (const char *line = data; (line = memmem(line, (size_t)(end - line), "\r\n", 2)) != NULL;) {
-        line += 2;
-        if ((size_t)(end - line) < sizeof name - 1 || strncasecmp(line, name, sizeof name - 1) != 0) continue;
-        size_t content_len = 0;
-        for (const char *c = line + sizeof name - 1; c < end && *c != '\r'; c++)
-            if (*c >= '0' && *c <= '9' && content_len < HFT_CONN_RECV_MAX) content_len = content_len * 10 + (size_t)(*c - '0');
-        return len - (size_t)(body - data) >= content_len;
-    }
-    return 0;
-}
-
 /* The rest of a response that refused the upgrade stays where it arrives, for the owner to read once it is over. */
 static int await_response(hft_wsclient *ws) {
     size_t len;
-    const char *data = (const char *)hft_conn_data(&ws->conn, &len);
-    if (!is_complete(data, len) && len + HFT_CONN_PLAIN_MAX < ws->conn.recv.cap) return 0;
+    (void)hft_conn_data(&ws->conn, &len);
+    if (len < ws->response_len && len + HFT_CONN_PLAIN_MAX < ws->conn.recv.cap) return 0;
     return fail(ws, ws->err.code, ws->err.text);
 }
 
 static int take_response(hft_wsclient *ws, hft_wsclient_event *event) {
     size_t len;
     const char *data = (const char *)hft_conn_data(&ws->conn, &len);
-    int status = 0;
+    const hft_http1_upgrade nothing_offered = {.subprotocols_len = 0, .extensions_len = 0};
+    hft_http1_response response;
     hft_err err = {0};
-    int rc = hft_http1_parse_upgrade(&status, data, len, ws->accept, &err);
-    ws->http_status = (uint16_t)(rc < 0 ? status : 0);
+    int rc = hft_http1_parse_upgrade(&response, data, len, &nothing_offered, ws->accept, &err);
+    ws->http_status = (uint16_t)(rc < 0 ? response.status : 0);
     if (rc == HFT_E_HTTP_STATUS && ws->config.lingers) {
         ws->err = err;
         ws->state = HFT_WSCLIENT_REFUSED;
+        ws->response_len = response.body_len < SIZE_MAX - len ? response.head_len + response.body_len : SIZE_MAX;
         return await_response(ws);
     }
     if (rc < 0) return fail(ws, rc, err.text);

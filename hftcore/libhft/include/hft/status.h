@@ -35,8 +35,8 @@
     X(HFT_E_JSON_DEPTH, -12001, "JSON nested too deeply")                                                   \
     X(HFT_E_JSON_PATH, -12002, "invalid JSON path")                                                         \
     /* http1 */                                                                                             \
-    X(HFT_E_HTTP_SYNTAX, -13000, "malformed HTTP response")                                                 \
-    X(HFT_E_HTTP_TOO_LARGE, -13001, "HTTP response head too large")                                         \
+    X(HFT_E_HTTP_SYNTAX, -13000, "malformed HTTP head")                                                     \
+    X(HFT_E_HTTP_TOO_LARGE, -13001, "HTTP head too large")                                                  \
     X(HFT_E_HTTP_STATUS, -13002, "server refused the WebSocket upgrade")                                    \
     X(HFT_E_HTTP_UPGRADE, -13003, "Upgrade or Connection header missing or wrong")                          \
     X(HFT_E_HTTP_ACCEPT, -13004, "Sec-WebSocket-Accept does not match the key")                             \
@@ -51,6 +51,7 @@
     X(HFT_E_WS_TOO_LARGE, -14006, "WebSocket message over the limit")                                       \
     X(HFT_E_WS_UTF8, -14007, "WebSocket text is not UTF-8")                                                 \
     X(HFT_E_WS_CLOSE_CODE, -14008, "invalid WebSocket close code")                                          \
+    X(HFT_E_WS_DEFLATE, -14009, "compressed WebSocket message does not decompress")                         \
     /* order */                                                                                             \
     X(HFT_E_ORDER_SLOT, -15000, "order template slot unknown or missing")                                   \
     X(HFT_E_ORDER_VALUE, -15001, "order value does not fit its slot")                                       \

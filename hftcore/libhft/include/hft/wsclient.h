@@ -61,6 +61,7 @@ typedef struct {
     uint16_t close_code;       /* the peer's, see hft_ws_event; 1006 until there is one */
     uint16_t reason_len;
     uint16_t http_status;      /* of a response that refused the upgrade, 0 = none did */
+    size_t response_len;       /* REFUSED: its head and body, SIZE_MAX = to the end of the connection */
     uint8_t reason[123];       /* the peer's */
     char key[HFT_HTTP1_KEY_LEN], accept[HFT_HTTP1_ACCEPT_LEN];
     uint64_t last_recv_ns;     /* monotonic */
