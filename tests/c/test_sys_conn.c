@@ -149,6 +149,7 @@ static void test_promised_room(void) {
         random = random * 1664525u + 1013904223u;
         size_t len = 1 + (random >> 8) % (i > 10000 && i % 7 == 0 ? CAP : CAP / 16);
         int has_room = hft_conn_has_room(&conn, len);
+        CHECK_EQ(hft_conn_space(&conn, len) != NULL, has_room);
         if (has_room) CHECK_EQ(queue(&conn, (uint32_t)queued, len), 0);
         else if (i < 10000) CHECK(hft_conn_queued(&conn) + len + CAP / 16 > CAP); /* it is not refused for nothing */
         if (has_room) queued += len;
@@ -260,6 +261,32 @@ static void test_last_words(void) {
     hft_conn_free(&conn);
 }
 
+/* And in order, where it lies at both ends of the buffer. */
+static void test_wrapped_last_words(void) {
+    static uint8_t got[CAP];
+    hft_conn conn;
+    int pair[2];
+    open_conn(&conn);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    close(conn.fd);
+    conn.fd = pair[0];
+    CHECK_EQ(queue(&conn, 0, 4000), 0);
+    CHECK_EQ(queue(&conn, 4000 % 256, 4000), 0);
+    CHECK_EQ(complete(&conn, HFT_OP_SEND, 4000), HFT_CONN_NOTHING);
+    CHECK_EQ(queue(&conn, 8000 % 256, 3000), 0);
+    CHECK(conn.wrapped != 0);
+    hft_conn_close(&conn, HFT_E_CONN_STOPPED, NULL);
+    CHECK_EQ(complete(&conn, HFT_OP_SEND, 100), HFT_CONN_NOTHING);
+    CHECK_EQ(recv(pair[1], got, sizeof got, MSG_DONTWAIT), 6900);
+    for (size_t i = 0, bad = 0; i < 6900 && bad == 0; i++)
+        if (got[i] != (uint8_t)(4100 + i)) CHECK_EQ(bad = i + 1, 0);
+    CHECK_EQ(complete(&conn, HFT_OP_RECV, -ECANCELED), HFT_CONN_NOTHING);
+    CHECK_EQ(hft_conn_settle(&conn), 1);
+    CHECK_EQ(conn.bytes_out, 11000);
+    close(pair[1]);
+    hft_conn_free(&conn);
+}
+
 /* A socket connected elsewhere is used like one that was connected here, in the same place, and in turn with it. */
 static void test_adopted(void) {
     hft_conn conn;
@@ -290,11 +317,19 @@ static void test_adopted(void) {
 static void test_send_error(int32_t end) {
     hft_conn conn;
     size_t len;
+    int pair[2];
+    uint8_t got[64];
     open_conn(&conn);
+    CHECK_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, pair), 0);
+    close(conn.fd);
+    conn.fd = pair[0];
     CHECK_EQ(queue(&conn, 0, 10), 0);
     CHECK_EQ(queue(&conn, 10, 10), 0);
     CHECK_EQ(complete(&conn, HFT_OP_SEND, -EPIPE), HFT_CONN_NOTHING);
+    hft_conn_close(&conn, -EPIPE, "pong"); /* a session that failed to answer */
     CHECK_EQ(conn.state, HFT_CONN_OPEN);
+    CHECK_EQ(recv(pair[1], got, sizeof got, MSG_DONTWAIT), 0); /* shut down, so that an end comes whatever it was */
+    CHECK_EQ(hft_conn_queued(&conn), 0);
     CHECK(!ops[HFT_OP_RECV].canceled);
     CHECK(!ops[HFT_OP_SEND].active);
     CHECK(!hft_conn_has_room(&conn, 1));
@@ -306,6 +341,7 @@ static void test_send_error(int32_t end) {
     CHECK_EQ(hft_conn_settle(&conn), 0);
     CHECK_EQ(complete(&conn, HFT_OP_RECV, end), HFT_CONN_NOTHING);
     CHECK_EQ(conn.err.code, -EPIPE);
+    close(pair[1]);
     CHECK_EQ(hft_conn_settle(&conn), 1);
     CHECK_EQ(hft_conn_settle(&conn), 0);
     hft_address address = {.v4 = {.sin_family = AF_INET}};
@@ -345,5 +381,6 @@ int main(void) {
     test_message_longer_than_the_buffer();
     test_generations();
     test_last_words();
+    test_wrapped_last_words();
     return check_done();
 }

@@ -151,6 +151,36 @@ static void test_ends_pile_up(hft_ring_backend backend, uint8_t spins) {
     close_pairs(PAIRS);
 }
 
+/* Nobody sleeps while there is something to take, and what comes meanwhile queues behind it. */
+static void test_taken_one_by_one(hft_ring_backend backend, uint8_t spins) {
+    hft_ring_completion completion;
+    open_pairs(backend, PAIRS, spins);
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        start_recv(i);
+        if (i < 36) CHECK_EQ(hft_ring_cancel(&ring, hft_ring_tag(i, 7, HFT_OP_RECV)), 0);
+        else CHECK_EQ(write(far[i], "x", 1), 1);
+    }
+    uint64_t began_ns = clock_ns(CLOCK_MONOTONIC), seen = 0;
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        CHECK_EQ(hft_ring_wait(&ring, 2000000000u), 0);
+        int got = hft_ring_next(&ring, &completion);
+        CHECK(got);
+        if (!got) break;
+        uint32_t slot = hft_ring_tag_slot(completion.tag);
+        if (hft_ring_tag_op(completion.tag) == HFT_OP_RECV) {
+            CHECK_EQ(completion.result, slot < 36 ? -ECANCELED : 1);
+            CHECK_EQ(seen >> slot & 1, 0);
+            seen |= 1ull << slot;
+            if (slot < 8) CHECK_EQ(hft_ring_send(&ring, slot, 7, near[slot], "y", 1), 0);
+        } else {
+            i--;
+        }
+    }
+    CHECK_EQ(seen, (1ull << PAIRS) - 1);
+    CHECK(clock_ns(CLOCK_MONOTONIC) - began_ns < 1500000000);
+    close_pairs(PAIRS);
+}
+
 static void *write_later(void *fd) {
     struct timespec pause = {.tv_nsec = 30000000};
     nanosleep(&pause, NULL);
@@ -233,6 +263,7 @@ static void test_other_loop(hft_ring_backend backend, uint8_t spins) {
     if (hft_ring_arm(&ring) == 0) CHECK_EQ(sleep_on(loop, 2000), 1);
     CHECK(take(&completion));
     CHECK_EQ(completion.result, -ECANCELED);
+    CHECK(nothing_comes());
     CHECK_EQ(hft_ring_arm(&ring), 0);
     start_recv(2); /* for instance of a new connection */
     CHECK_EQ(hft_ring_submit(&ring), 0);
@@ -258,6 +289,7 @@ int main(void) {
         for (uint8_t spins = 0; spins < 2; spins++) {
             test_many_receives(backends[i], spins);
             test_ends_pile_up(backends[i], spins);
+            test_taken_one_by_one(backends[i], spins);
             test_sleep(backends[i], spins);
             test_other_loop(backends[i], spins);
         }

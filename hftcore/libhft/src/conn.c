@@ -220,12 +220,39 @@ int hft_conn_pump(hft_conn *conn) {
     return rc;
 }
 
+/* ---- ending ---- */
+
+/* A last try for alerts and close frames; a peer that does not read loses them. */
+static void send_last(hft_conn *conn) {
+    hft_buffer *b = &conn->send;
+    if (is_in_flight(conn, HFT_OP_SEND) || hft_conn_queued(conn) == 0) return;
+    struct iovec parts[2] = {{b->data + b->head, b->tail - b->head}, {b->data, conn->wrapped}};
+    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+    ssize_t sent = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (sent > 0) conn->bytes_out += (uint64_t)sent;
+    send_drop(conn);
+}
+
+static void close_now(hft_conn *conn, int code, const char *text) {
+    if (conn->state == HFT_CONN_IDLE || conn->state == HFT_CONN_CLOSING) return;
+    if (conn->use_tls && conn->state == HFT_CONN_OPEN) {
+        uint8_t *place = tls_output_begin(conn, HFT_TLS_HANDSHAKE_ROOM);
+        (void)hft_tls_shutdown(&conn->tls);
+        tls_output_end(conn, place);
+    }
+    send_last(conn);
+    conn->state = HFT_CONN_CLOSING;
+    (void)hft_fail(&conn->err, code, 0, text);
+    for (hft_ring_op op = HFT_OP_CONNECT; op < HFT_RING_OPS; op++)
+        if (is_in_flight(conn, op)) (void)!hft_ring_cancel(conn->ring, hft_ring_tag(conn->slot, conn->generation, op));
+}
+
 /* ---- completions ---- */
 
-/* The reason that came first: of a send that failed, if one did. */
+/* There is nothing more to receive. The reason is the one that came first: of a send that failed, if one did. */
 static void close_received(hft_conn *conn, int code, const char *text) {
-    if (conn->send_error != 0) hft_conn_close(conn, conn->send_error, "send");
-    else hft_conn_close(conn, code, text);
+    if (conn->send_error != 0) close_now(conn, conn->send_error, "send");
+    else close_now(conn, code, text);
 }
 
 /* Begins to use a connected socket. An error: nothing is in flight. */
@@ -321,17 +348,6 @@ static int on_sent(hft_conn *conn, int32_t result) {
     return HFT_CONN_NOTHING;
 }
 
-/* A last try for alerts and close frames; a peer that does not read loses them. */
-static void send_last(hft_conn *conn) {
-    hft_buffer *b = &conn->send;
-    if (is_in_flight(conn, HFT_OP_SEND) || hft_conn_queued(conn) == 0) return;
-    struct iovec parts[2] = {{b->data + b->head, b->tail - b->head}, {b->data, conn->wrapped}};
-    struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t sent = sendmsg(conn->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent > 0) conn->bytes_out += (uint64_t)sent;
-    send_drop(conn);
-}
-
 /* What a send in flight left behind when the connection was told to close goes the same way. */
 static void complete_closing(hft_conn *conn, hft_ring_op op, int32_t result) {
     if (op != HFT_OP_SEND || result <= 0) return;
@@ -401,17 +417,7 @@ int hft_conn_commit(hft_conn *conn, const uint8_t *message, size_t len) {
 /* ---- closing ---- */
 
 void hft_conn_close(hft_conn *conn, int code, const char *text) {
-    if (conn->state == HFT_CONN_IDLE || conn->state == HFT_CONN_CLOSING) return;
-    if (conn->use_tls && conn->state == HFT_CONN_OPEN) {
-        uint8_t *place = tls_output_begin(conn, HFT_TLS_HANDSHAKE_ROOM);
-        (void)hft_tls_shutdown(&conn->tls);
-        tls_output_end(conn, place);
-    }
-    send_last(conn);
-    conn->state = HFT_CONN_CLOSING;
-    (void)hft_fail(&conn->err, code, 0, text);
-    for (hft_ring_op op = HFT_OP_CONNECT; op < HFT_RING_OPS; op++)
-        if (is_in_flight(conn, op)) (void)!hft_ring_cancel(conn->ring, hft_ring_tag(conn->slot, conn->generation, op));
+    if (conn->send_error == 0 || code != conn->send_error) close_now(conn, code, text);
 }
 
 int hft_conn_settle(hft_conn *conn) {

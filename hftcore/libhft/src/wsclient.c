@@ -51,9 +51,9 @@ void hft_wsclient_down(hft_wsclient *ws) {
     ws->err = (hft_err){0};
 }
 
-/* The connection ends now; where it is only sending that ended, after what was received before. */
+/* The connection ends now. */
 static int fail(hft_wsclient *ws, int code, const char *text) {
-    if (code != ws->conn.send_error) hft_conn_close(&ws->conn, code, text);
+    hft_conn_close(&ws->conn, code, text);
     return code;
 }
 
@@ -158,7 +158,7 @@ static int on_ping(hft_wsclient *ws, const hft_ws_event *frame) {
     if (ws->state != HFT_WSCLIENT_OPEN) return 0; /* our close frame was the last one we may send */
     int rc = hft_wsclient_put(ws, HFT_WS_OP_PONG, frame->data, frame->len);
     if (rc == HFT_E_CONN_SEND_FULL) return 0; /* the peer does not read: it would not read this either */
-    return rc < 0 && rc != ws->conn.send_error ? fail(ws, rc, "pong") : 0;
+    return rc < 0 && rc != ws->conn.send_error ? fail(ws, rc, "pong") : 0; /* what is behind it is still good */
 }
 
 /* Unsolicited pongs are lawful and mean nothing (section 5.5.3). */

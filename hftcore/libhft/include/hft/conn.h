@@ -135,7 +135,8 @@ static inline int hft_conn_drained(const hft_conn *conn) {
  * a private mapping of its own. */
 void hft_conn_trim(hft_conn *conn, size_t keep);
 
-/* Begins to close; the first reason given is kept. No effect when IDLE or CLOSING. */
+/* Begins to close; the first reason given is kept. No effect when IDLE or CLOSING, or where code is the error that a
+ * send ended with: the end comes by itself then, behind what was received. */
 void hft_conn_close(hft_conn *conn, int code, const char *text);
 /* 1, once: the connection was CLOSING, nothing is in flight any more, the socket is closed and the state IDLE. */
 int hft_conn_settle(hft_conn *conn);
