@@ -33,7 +33,10 @@ int hft_charset_has_all(const hft_charset *set, const char *text, size_t len) {
 }
 
 void hft_text_mask(uint8_t *dst, const uint8_t *src, size_t len, const uint8_t mask[4]) {
-    kernels_in_use->mask(dst, src, len, hft_load_le32(mask));
+    if (len < HFT_TEXT_MASK_SHORT)
+        hft_text_mask_short(dst, src, len, hft_load_le32(mask));
+    else
+        kernels_in_use->mask(dst, src, len, hft_load_le32(mask));
 }
 
 /* ---- UTF-8 in pieces ---- */

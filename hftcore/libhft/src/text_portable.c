@@ -163,12 +163,7 @@ static void mask(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
         memcpy(dst + i, &a, 16);
         memcpy(dst + i + 16, &b, 16);
     }
-    for (; i + 8 <= len; i += 8) hft_store_le64(dst + i, hft_load_le64(src + i) ^ m64);
-    if (i + 4 <= len) {
-        hft_store_le32(dst + i, hft_load_le32(src + i) ^ m32);
-        i += 4;
-    }
-    for (; i < len; i++, m32 >>= 8) dst[i] = (uint8_t)(src[i] ^ m32);
+    hft_text_mask_short(dst + i, src + i, len - i, m32);
 }
 
 const hft_text_kernels hft_text_portable = {

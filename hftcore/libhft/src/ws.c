@@ -30,11 +30,8 @@ static int is_close_code(unsigned code) {
 
 void hft_ws_mask(uint8_t *data, size_t len, const uint8_t mask[4]) { hft_text_mask(data, data, len, mask); }
 
-/* The mask as it meets the byte after the next n. */
 static void turn_mask(uint8_t turned[4], const uint8_t mask[4], size_t n) {
-    uint32_t word = hft_load_le32(mask);
-    unsigned bits = 8 * (unsigned)(n & 3);
-    hft_store_le32(turned, word >> bits | word << (-bits & 31));
+    hft_store_le32(turned, hft_text_turn_mask(hft_load_le32(mask), n));
 }
 
 void hft_ws_mask_from(uint8_t *out, const uint8_t *data, size_t len, const uint8_t mask[4], size_t offset) {

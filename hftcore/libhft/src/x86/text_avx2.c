@@ -194,16 +194,26 @@ int hft_text_has_all_avx2(const hft_charset *set, const char *text, size_t len) 
 
 /* ---- masking ---- */
 
+static inline void mask_vector(uint8_t *dst, const uint8_t *src, __m256i m) {
+    store(dst, _mm256_xor_si256(load(src), m));
+}
+
 void hft_text_mask_avx2(uint8_t *dst, const uint8_t *src, size_t len, uint32_t m32) {
     if (len < 32) {
-        hft_text_portable.mask(dst, src, len, m32);
+        hft_text_mask_short(dst, src, len, m32);
         return;
     }
     /* The last vector overlaps the one before it: it is loaded before that is stored, for dst may be src. */
-    unsigned turn = 8 * (unsigned)(len & 3);
-    __m256i last = _mm256_xor_si256(load(src + len - 32), _mm256_set1_epi32((int)(m32 >> turn | m32 << (-turn & 31))));
-    __m256i m = _mm256_set1_epi32((int)m32);
-    for (size_t i = 0; i + 32 <= len; i += 32) store(dst + i, _mm256_xor_si256(load(src + i), m));
+    __m256i m = _mm256_set1_epi32((int)m32), end = _mm256_set1_epi32((int)hft_text_turn_mask(m32, len));
+    __m256i last = _mm256_xor_si256(load(src + len - 32), end);
+    size_t i = 0;
+    for (; i + 128 <= len; i += 128) {
+        mask_vector(dst + i, src + i, m);
+        mask_vector(dst + i + 32, src + i + 32, m);
+        mask_vector(dst + i + 64, src + i + 64, m);
+        mask_vector(dst + i + 96, src + i + 96, m);
+    }
+    for (; i + 32 <= len; i += 32) mask_vector(dst + i, src + i, m);
     store(dst + len - 32, last);
 }
 
