@@ -20,21 +20,26 @@ from libc.string cimport memcpy
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._status cimport check_local, init_core, make_error
-from hftcore.libhft.status cimport HFT_E_WS_UTF8
-from hftcore.libhft.text cimport hft_base64_decode, hft_utf8_valid
+from hftcore.libhft.status cimport HFT_E_WS_CONTROL, HFT_E_WS_OPCODE, HFT_E_WS_UTF8
+from hftcore.libhft.text cimport hft_base64_decode, hft_utf8_feed, hft_utf8_stream, hft_utf8_valid
 from hftcore.libhft.ws cimport (
     HFT_WS_CLIENT,
+    HFT_WS_FLAG_MORE,
+    HFT_WS_OP_BINARY,
     HFT_WS_OP_CLOSE,
+    HFT_WS_OP_CONTINUATION,
+    HFT_WS_OP_PONG,
     HFT_WS_OP_TEXT,
     HFT_WS_SERVER,
     hft_ws_build_frame,
     hft_ws_close_code,
     hft_ws_event,
     hft_ws_header_size,
-    hft_ws_mask,
+    hft_ws_mask_from,
     hft_ws_op,
     hft_ws_parser_init,
     hft_ws_parser_next,
+    hft_ws_put_header,
 )
 
 from hftcore.errors import ConfigError, LocalProtocolError
@@ -95,8 +100,9 @@ cdef class FrameParser:
     role: whose side the parser is on: a "client" takes unmasked frames only, a "server" masked ones only.
     max_message: longest message accepted, fragments together, bytes (1 to 2**30).
 
-    A parser that met a fault stays failed: frames in front of the fault are still returned, then feed() raises
-    RemoteProtocolError; ``.pos`` is the fault's offset in the stream, and `close_code` what to answer.
+    Text is checked as it arrives, so that a fault in a long message is told at its first byte. A parser that met a
+    fault stays failed: frames in front of the fault are still returned, then feed() raises RemoteProtocolError;
+    ``.pos`` is the fault's offset in the stream, and `close_code` what to answer.
     """
 
     def __cinit__(self, role="client", max_message=1 << 20):
@@ -206,7 +212,15 @@ cdef int draw_mask(uint8_t key[4]) except -1:
     return 0
 
 
-cdef bytes encode(unsigned int op, const void *payload, size_t size, mask):
+cdef int read_mask(uint8_t key[4], mask) except -1:
+    cdef bytes chosen = mask if type(mask) is bytes else bytes(memoryview(mask))
+    if PyBytes_GET_SIZE(chosen) != 4:
+        raise LocalProtocolError(f"mask of {len(chosen)} bytes: must be 4")
+    memcpy(key, PyBytes_AS_STRING(chosen), 4)
+    return 0
+
+
+cdef bytes encode(unsigned int op, const void *payload, size_t size, mask, bint fin):
     cdef uint8_t key[4]
     cdef const uint8_t *used = NULL
     if isinstance(mask, str):
@@ -215,28 +229,48 @@ cdef bytes encode(unsigned int op, const void *payload, size_t size, mask):
         draw_mask(key)
         used = key
     elif mask is not None:
-        chosen = bytes(memoryview(mask))
-        if len(chosen) != 4:
-            raise LocalProtocolError(f"mask of {len(chosen)} bytes: must be 4")
-        key[0], key[1], key[2], key[3] = chosen
+        read_mask(key, mask)
         used = key
-    if op == HFT_WS_OP_TEXT and not hft_utf8_valid(payload, size):
-        check_local(HFT_E_WS_UTF8)
     cdef size_t cap = hft_ws_header_size(size, used != NULL) + size
     cdef bytes out = PyBytes_FromStringAndSize(NULL, <Py_ssize_t>cap)
-    check_local(hft_ws_build_frame(<uint8_t *>PyBytes_AS_STRING(out), cap, <hft_ws_op>op, payload, size, used))
+    cdef uint8_t *frame = <uint8_t *>PyBytes_AS_STRING(out)
+    if op == HFT_WS_OP_CONTINUATION or not fin:
+        encode_fragment(frame, op, payload, size, used, fin)
+        return out
+    if op == HFT_WS_OP_TEXT and not hft_utf8_valid(payload, size):
+        check_local(HFT_E_WS_UTF8)
+    check_local(hft_ws_build_frame(frame, cap, <hft_ws_op>op, payload, size, used))
     return out
 
 
-def build_frame(opcode, payload=b"", *, mask):
-    """One whole frame (FIN set).
+cdef int encode_fragment(uint8_t *frame, unsigned int op, const void *payload, size_t size, const uint8_t *key,
+                         bint fin) except -1:
+    cdef hft_utf8_stream text
+    if op > HFT_WS_OP_BINARY:
+        check_local(HFT_E_WS_CONTROL if HFT_WS_OP_CLOSE <= op <= HFT_WS_OP_PONG else HFT_E_WS_OPCODE)
+    if op == HFT_WS_OP_TEXT:
+        text.due = 0
+        if hft_utf8_feed(&text, payload, size) != size:
+            check_local(HFT_E_WS_UTF8)
+    frame += hft_ws_put_header(frame, <hft_ws_op>op, 0 if fin else HFT_WS_FLAG_MORE, size, key)
+    if key != NULL:
+        hft_ws_mask_from(frame, <const uint8_t *>payload, size, key, 0)
+    elif size != 0:
+        memcpy(frame, payload, size)
+    return 0
+
+
+def build_frame(opcode, payload=b"", *, mask, fin=True):
+    """One frame: a whole message, a fragment of one, or a control frame.
 
     payload: bytes-like, of TEXT also str (sent as UTF-8); of CLOSE nothing, or a two-byte code and a reason.
     mask: None = unmasked, as a server sends; "random" = four bytes of the system's, as a client must send; or the
     four bytes themselves.
+    fin: False if fragments follow, each of them a CONTINUATION, the last one with fin. A fragment may end within a
+    character of TEXT; that it goes on rightly is not checked (section 5.4).
 
-    Raises LocalProtocolError for what RFC 6455 forbids: reserved opcodes, a bare continuation, a control frame over
-    125 bytes, TEXT that is not UTF-8, an invalid close code.
+    Raises LocalProtocolError for what RFC 6455 forbids: reserved opcodes, a control frame over 125 bytes or in
+    fragments, TEXT that is not UTF-8, an invalid close code.
     """
     cdef unsigned int op = opcode
     cdef Borrowed b
@@ -246,10 +280,10 @@ def build_frame(opcode, payload=b"", *, mask):
         if op != HFT_WS_OP_TEXT:
             raise TypeError("str is for TEXT frames; other payloads are bytes-like")
         text = PyUnicode_AsUTF8AndSize(payload, &size)
-        return encode(op, text, <size_t>size, mask)
+        return encode(op, text, <size_t>size, mask, fin)
     borrow(payload, &b)
     try:
-        return encode(op, b.data, <size_t>b.len, mask)
+        return encode(op, b.data, <size_t>b.len, mask, fin)
     finally:
         give_back(&b)
 
@@ -261,14 +295,12 @@ def apply_mask(data, mask):
     """
     cdef Borrowed b
     cdef bytes out
-    cdef bytes key = bytes(memoryview(mask))
-    if PyBytes_GET_SIZE(key) != 4:
-        raise LocalProtocolError(f"mask of {len(key)} bytes: must be 4")
+    cdef uint8_t key[4]
+    read_mask(key, mask)
     borrow(data, &b)
     try:
         out = PyBytes_FromStringAndSize(NULL, b.len)
-        memcpy(PyBytes_AS_STRING(out), b.data, <size_t>b.len)
-        hft_ws_mask(<uint8_t *>PyBytes_AS_STRING(out), <size_t>b.len, <const uint8_t *>PyBytes_AS_STRING(key))
+        hft_ws_mask_from(<uint8_t *>PyBytes_AS_STRING(out), <const uint8_t *>b.data, <size_t>b.len, key, 0)
         return out
     finally:
         give_back(&b)

@@ -68,6 +68,25 @@ def test_they_read_what_we_write(side: Side, seed: int) -> None:
 
 @pytest.mark.parametrize("side", [Side.SERVER, Side.CLIENT])
 @pytest.mark.parametrize("seed", range(5))
+def test_they_read_our_fragments(side: Side, seed: int) -> None:
+    rng = random.Random(seed)
+    mask = "random" if side is Side.SERVER else None
+    them = Protocol(side, state=State.OPEN)
+    for opcode, size in itertools.product([Opcode.TEXT, Opcode.BINARY], SIZES):
+        payload = random_payload(rng, opcode, size)
+        parts = random_pieces(rng, payload)
+        for i, part in enumerate(parts):
+            fin = i == len(parts) - 1
+            them.receive_data(build_frame(Opcode.CONTINUATION if i else opcode, part, mask=mask, fin=fin))
+        received = [event for event in them.events_received() if isinstance(event, TheirFrame)]
+        assert them.parser_exc is None
+        assert [frame.opcode for frame in received] == [int(opcode), *[0] * (len(parts) - 1)]
+        assert [frame.fin for frame in received] == [False] * (len(parts) - 1) + [True]
+        assert b"".join(frame.data for frame in received) == payload
+
+
+@pytest.mark.parametrize("side", [Side.SERVER, Side.CLIENT])
+@pytest.mark.parametrize("seed", range(5))
 def test_we_read_what_they_write(side: Side, seed: int) -> None:
     rng = random.Random(seed)
     them = Protocol(side, state=State.OPEN)

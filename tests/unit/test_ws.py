@@ -135,7 +135,6 @@ def test_message_limit_counts_fragments_together() -> None:
     [
         (3, b"", "HFT_E_WS_OPCODE"),
         (16, b"", "HFT_E_WS_OPCODE"),
-        (Opcode.CONTINUATION, b"x", "HFT_E_WS_OPCODE"),
         (Opcode.PING, bytes(126), "HFT_E_WS_CONTROL"),
         (Opcode.TEXT, b"\xff", "HFT_E_WS_UTF8"),
         (Opcode.CLOSE, b"\x03", "HFT_E_WS_CLOSE_CODE"),
@@ -148,6 +147,45 @@ def test_what_may_not_be_sent(opcode: int, payload: bytes, name: str) -> None:
         build_frame(opcode, payload, mask=None)
     assert caught.value.name == name
     assert isinstance(caught.value, ProtocolError)
+
+
+def test_fragments() -> None:
+    """Each with a header of its own; a character may be cut, but not wrong already."""
+    assert build_frame(Opcode.TEXT, "Hel", mask=None, fin=False) == bytes.fromhex("010348656c")  # section 5.7
+    assert build_frame(Opcode.CONTINUATION, b"lo", mask=None) == bytes.fromhex("80026c6f")
+    assert build_frame(Opcode.CONTINUATION, b"", mask=None, fin=False) == bytes.fromhex("0000")
+    masked = build_frame(Opcode.BINARY, bytes(200), mask=b"abcd", fin=False)
+    assert masked == bytes.fromhex("02fe00c8") + b"abcd" * 51
+    assert build_frame(Opcode.TEXT, b"\xe2\x82", mask=None, fin=False) == b"\x01\x02\xe2\x82"
+    for opcode, payload, name in [
+        (Opcode.TEXT, b"\xe2\x28", "HFT_E_WS_UTF8"),
+        (Opcode.PING, b"", "HFT_E_WS_CONTROL"),
+        (Opcode.CLOSE, b"", "HFT_E_WS_CONTROL"),
+        (3, b"", "HFT_E_WS_OPCODE"),
+        (11, b"", "HFT_E_WS_OPCODE"),
+    ]:
+        with pytest.raises(LocalProtocolError) as caught:
+            build_frame(opcode, payload, mask=None, fin=False)
+        assert caught.value.name == name
+
+
+def test_text_is_refused_at_its_first_wrong_byte() -> None:
+    for start in (b"\x81\x7e\x03\xe8", b"\x01\x7e\x03\xe8", b"\x01\x01a\x00\x7e\x03\xe7"):
+        parser = FrameParser()
+        assert parser.feed(start + b"abc\xf4") == []
+        with pytest.raises(RemoteProtocolError) as caught:
+            parser.feed(b"\x90")  # beyond U+10FFFF
+        assert (caught.value.name, caught.value.pos) == ("HFT_E_WS_UTF8", len(start) + 4)
+
+
+def test_what_is_fed_is_never_written_to() -> None:
+    """Messages are unmasked in a copy, whole or in pieces."""
+    frame = bytes(build_frame(Opcode.BINARY, b"Hello" * 50, mask=b"abcd"))
+    for pieces in ([frame], [frame[:9], frame[9:100], frame[100:]]):
+        before = [bytes(bytearray(piece)) for piece in pieces]
+        parser = FrameParser("server")
+        assert [found for piece in pieces for found in parser.feed(piece)] == [Frame(Opcode.BINARY, b"Hello" * 50)]
+        assert pieces == before
 
 
 def test_wrong_arguments() -> None:
