@@ -62,6 +62,7 @@ EXTENSIONS = (
     "_peers",
     "_venue",
     "engine",
+    "_message",
     "reactor",
 )
 SYSTEM_EXTENSIONS = {

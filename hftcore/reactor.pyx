@@ -21,18 +21,17 @@ import threading
 from collections import deque
 from heapq import heappop, heappush
 
-import cython
-
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize, PyUnicode_DecodeUTF8
-from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint32_t, uint64_t
+from cpython.unicode cimport PyUnicode_AsUTF8AndSize
+from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
-from hftcore._status cimport check, check_err, init_core, make_error
+from hftcore._message cimport Message, Timer, closed_again, error_of
+from hftcore._status cimport check, check_err, check_local, init_core, make_error
 from hftcore.libhft.clock cimport hft_clock_mono_ns
 from hftcore.libhft.reactor cimport (
     HFT_REACTOR_CLOSED,
@@ -45,6 +44,7 @@ from hftcore.libhft.reactor cimport (
     HFT_RING_EPOLL,
     HFT_RING_URING,
     hft_link_config_ws,
+    hft_link_stats,
     hft_reactor_add,
     hft_reactor_close,
     hft_reactor_close_link,
@@ -56,16 +56,21 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_pause,
     hft_reactor_ping,
     hft_reactor_send,
+    hft_reactor_stats,
     hft_reactor_wake,
 )
-from hftcore.libhft.status cimport HFT_E_STATE, hft_err
+from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_CONN_STOPPED, HFT_E_STATE, HFT_E_WS_UTF8, hft_err
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
+from hftcore.orders cimport OrderTemplate
 from hftcore.tls cimport TLSContext
 
-from hftcore.errors import ConfigError, ConnectionClosed, ConnectionLost, HandshakeError
+from hftcore._attempts import Attempts, ConnectionStats
+from hftcore._message import parse_head
+from hftcore._request import Request
+from hftcore.errors import ConfigError, ConnectionClosed
 from hftcore.tls import default_context
 
-__all__ = ["Connection", "Handler", "Message", "Reactor", "Timer"]
+__all__ = ["Connection", "ConnectionStats", "Handler", "Message", "Reactor", "Timer"]
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
@@ -103,64 +108,29 @@ cdef class Handler:
     cpdef on_writable(self, Connection connection):
         """A send was refused because the queue was full, and now it is half empty."""
 
+    cpdef on_lost(self, Connection connection, object error):
+        """The connection, or an attempt at it, was lost, and the reconnect policy goes on; error as with on_close."""
+
     cpdef on_close(self, Connection connection, object error):
         """Called exactly once, last. error: None after an orderly end that we began, else the exception that tells."""
 
 
-@cython.final
-cdef class Message:
-    """A message received. ``op``: 1 for text, 2 for binary; ``size``: bytes; ``recv_ns``: time.monotonic_ns() when it
-    was taken from the kernel; ``kernel_ns``: Unix ns of the kernel's own stamp, 0 unless ``kernel_timestamps`` was
-    asked for. May be kept; its bytes are copied then.
+cdef class Connection:
+    """A WebSocket connection of a Reactor; made by ``Reactor.connect``.
+
+    With a reconnect policy it is one connection for its owner, whatever is beneath: ``on_open`` is called each time it
+    is open again, ``on_lost`` in between, ``on_close`` at the end.
     """
 
-    cdef bytes get_data(self):
-        if self._data is None:
-            self._data = PyBytes_FromStringAndSize(<const char *>self.ptr, <Py_ssize_t>self.size)
-        return self._data
-
-    cdef str get_text(self):
-        if self._text is None:
-            if self.ptr != NULL:
-                self._text = PyUnicode_DecodeUTF8(<const char *>self.ptr, <Py_ssize_t>self.size, NULL)
-            else:
-                self._text = self._data.decode()
-        return self._text
-
-    @property
-    def is_text(self):
-        """Whether it is text; binary otherwise."""
-        return self.op == HFT_WS_OP_TEXT
-
-    @property
-    def data(self):
-        """The payload as bytes, made on first use."""
-        return self.get_data()
-
-    @property
-    def text(self):
-        """The payload as str, made on first use. Raises UnicodeDecodeError for a binary message that is not UTF-8."""
-        return self.get_text()
-
-    def __len__(self):
-        return <Py_ssize_t>self.size
-
-    def __repr__(self):
-        return f"<Message {'text' if self.op == HFT_WS_OP_TEXT else 'binary'}, {self.size} bytes>"
-
-
-cdef class Connection:
-    """A WebSocket connection of a Reactor; made by ``Reactor.connect``."""
-
     def __cinit__(self):
-        self.link = LINK_NONE
+        self.link = self.pending = self.old = LINK_NONE
 
     def __init__(self):
         raise TypeError("connections are made by Reactor.connect")
 
     def __repr__(self):
         state = "open" if self._open else "closed" if self._over else "connecting"
-        return f"<Connection {self._endpoint.origin} {state}>"
+        return f"<Connection {self.endpoint.origin} {state}>"
 
     # ---- sending ----
 
@@ -183,15 +153,15 @@ cdef class Connection:
     cdef int raise_send(self, int rc) except -1:
         if rc == HFT_E_STATE:
             self.check_open()
-            raise make_error(HFT_E_STATE, "the connection is closing", None)
-        return check(rc, None)
+            raise ConnectionClosed("the connection is closing")
+        return check_local(rc, None) if rc == HFT_E_WS_UTF8 else check(rc, None)
 
     def send(self, data, /):
         """Sends a message: text for a str, binary for bytes and other buffers. It has left, as far as the kernel takes
         it, on return.
 
         Raises LimitExceeded where the queue has no room for all of it (``send_queue``; nothing was sent, and
-        ``on_writable`` follows), ConnectionClosed.
+        ``on_writable`` follows), ConnectionClosed, HftError before ``on_open``.
         """
         cdef Borrowed borrowed
         cdef Py_ssize_t size
@@ -225,31 +195,47 @@ cdef class Connection:
         if rc < 0:
             self.raise_send(rc)
 
+    # ---- ending ----
+
     def close(self, int code=1000, str reason=""):
         """Ends the connection in good order; ``on_close`` follows. No effect once it closes or is closed.
 
-        code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4); reason: at most 123 bytes of UTF-8.
-        Raises RemoteProtocolError's opposite, LocalProtocolError, for others.
+        code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), 1005 for none; reason: at most 123 bytes
+        of UTF-8. Raises LocalProtocolError for others.
         """
-        self.reactor.check_owner()
         cdef bytes text = reason.encode()
-        if self._over:
+        cdef int rc
+        self.reactor.check_owner()
+        if self._over or self._closing:
             return
-        if self.link == LINK_NONE:
-            return
-        cdef int rc = hft_reactor_close_link(&self.reactor.r, self.link, <unsigned short>code, PyBytes_AS_STRING(text),
-                                             <size_t>len(text))
-        if rc != HFT_E_STATE:
-            check(rc, None)
+        if not 0 < code < 65536:
+            raise make_error(HFT_E_ARGUMENT, f"close code {code}", None)
+        if self._open:
+            rc = hft_reactor_close_link(&self.reactor.r, self.link, <unsigned short>code, PyBytes_AS_STRING(text),
+                                        <size_t>len(text))
+            if rc != HFT_E_STATE:
+                check_local(rc, None)
+        self._closing = True
+        self._end(False)
 
     def abort(self):
         """Cuts the connection at once; ``on_close`` follows."""
         self.reactor.check_owner()
-        if self.link != LINK_NONE:
-            check(hft_reactor_close_link(&self.reactor.r, self.link, 0, NULL, 0), None)
+        if not self._over:
+            self._closing = True
+            self._end(True)
+
+    def _end(self, cut):
+        """Ends what the owner does not see, and all the rest where it is to be cut."""
+        if self._attempts is not None:
+            self._attempts.cancel()
+        for link in (self.pending, self.old, self.link if cut else LINK_NONE):
+            self.reactor.close_link(link, 0)
+        if self.link == LINK_NONE and self.pending == LINK_NONE:
+            self.reactor._soon(self._finish, None)
 
     def pause(self):
-        """Stops receiving: what comes is left to TCP, which holds up the sender."""
+        """Stops giving out messages, and soon receiving: what comes is left to TCP, which holds up the sender."""
         self.check_open()
         check(hft_reactor_pause(&self.reactor.r, self.link, 1), None)
 
@@ -258,66 +244,133 @@ cdef class Connection:
         self.check_open()
         check(hft_reactor_pause(&self.reactor.r, self.link, 0), None)
 
+    # ---- facts ----
+
     @property
     def is_open(self):
-        """Whether messages can be sent: from ``on_open`` to ``on_close``."""
+        """Whether messages can be sent: from ``on_open`` to ``on_lost`` or ``on_close``."""
         return self._open
 
     @property
     def url(self):
-        """Where it leads."""
-        return self._endpoint.url
+        """Where it leads, without user name and password."""
+        return self.endpoint.url
 
+    @property
+    def response_headers(self):
+        """The header fields of the response to the upgrade, in order: (name, value)."""
+        return parse_head(self._head) if self._head is not None else ()
 
-cdef object closed_again(error):
-    """The exception of a call on a connection that has ended."""
-    if error is None:
-        return ConnectionClosed("the connection is closed", close_code=1000)
-    if isinstance(error, ConnectionClosed):
-        return ConnectionClosed(str(error), code=error.code, name=error.name, close_code=error.close_code,
-                                reason=error.reason)
-    return ConnectionClosed(f"the connection is closed: {error}")
+    @property
+    def subprotocol(self):
+        """What the server chose of ``subprotocols``, or None."""
+        return self._header("sec-websocket-protocol")
 
+    @property
+    def extensions(self):
+        """The extensions that are in use, as the server wrote them, or None."""
+        return self._header("sec-websocket-extensions")
 
-cdef object error_of(Connection connection, hft_reactor_event *event):
-    """What on_close is told."""
-    cdef int code = event.err.code
-    if code == 0:
-        return None
-    error = make_error(code, event.err.text.decode("utf-8", "replace"), event.err.pos)
-    if isinstance(error, HandshakeError):
-        error.status = event.http_status
-        if event.http_status != 0:
-            head, _, body = event.data[:event.len].partition(b"\r\n\r\n")
-            error.headers, error.body = parse_head(head), body
-    elif isinstance(error, ConnectionLost | OSError) or error.name == "HFT_E_TLS_TRUNCATED":
-        name = getattr(error, "name", "") or os.strerror(-code)
-        reason = "" if event.http_status != 0 else event.data[:event.len].decode("utf-8", "replace")
-        error = ConnectionClosed(str(error), code=code, name=name, close_code=event.close_code, reason=reason)
-    return error
+    def _header(self, wanted):
+        return next((value for name, value in self.response_headers if name.lower() == wanted), None)
 
+    @property
+    def local_address(self):
+        """Of the socket, as ``socket.getsockname``; None before there is one."""
+        return self._facts.get("local_address")
 
-def parse_head(bytes head):
-    """The header fields of a response, in order: (name, value)."""
-    fields = []
-    for line in head.decode("latin-1").split("\r\n")[1:]:
-        name, colon, value = line.partition(":")
-        if colon:
-            fields.append((name.strip(), value.strip()))
-    return tuple(fields)
+    @property
+    def remote_address(self):
+        """Of the socket, as ``socket.getpeername``: of the proxy, where there is one."""
+        return self._facts.get("remote_address")
 
+    def stats(self):
+        """A ConnectionStats of the link that is open, or was open last."""
+        return self._stats if self.link == LINK_NONE else self.reactor._link_stats(self.link)
 
-@cython.final
-cdef class Timer:
-    """A call that ``Reactor.call_later`` has planned."""
+    # ---- what Attempts calls ----
 
-    def cancel(self):
-        """No effect once it was called."""
-        self._callback = None
-        self._args = ()
+    def _is_pending(self):
+        return self.pending != LINK_NONE
 
-    def __lt__(self, Timer other):
-        return (self.due_ns, self._serial) < (other.due_ns, other._serial)
+    def _is_closing(self):
+        return self._closing
+
+    def _attach(self, sock, request, endpoint, timeout_s):
+        """Takes over a connected socket; what it raises leaves that to the caller."""
+        facts = {"local_address": sock.getsockname(), "remote_address": sock.getpeername()}
+        former, self._request, self.endpoint = (self._request, self.endpoint), request, endpoint
+        try:
+            self.pending = self.reactor.add_link(self, sock, timeout_s)
+        except BaseException:
+            self._request, self.endpoint = former
+            raise
+        self._facts = facts
+
+    def _leave(self):
+        """Closes the open link in good order; its successor comes."""
+        self.reactor.close_link(self.link, 1000)
+
+    def _drop_old(self):
+        self.reactor.close_link(self.old, 1000)
+
+    def _forget(self):
+        """The reactor closes: nothing comes about any more."""
+        if self._attempts is not None:
+            self._attempts.cancel()
+        self.link = self.pending = self.old = LINK_NONE
+        self._open = False
+
+    def _interrupted(self, error):
+        self.handler.on_lost(self, error)
+
+    def _finish(self, error):
+        if self._over:
+            return
+        self._open = False
+        self._over = True
+        self._error = error
+        self.reactor._connections.discard(self)
+        if self._attempts is not None:
+            self._attempts.cancel()
+        self.handler.on_close(self, error)
+
+    # ---- what the core tells ----
+
+    cdef int on_link_opened(self, hft_reactor_event *event) except -1:
+        if event.link != self.pending:
+            return 0
+        self._drop_old()
+        self.old, self.link, self.pending = self.link, event.link, LINK_NONE
+        self._open = True
+        self._head = event.data[:event.len]
+        if self._attempts is not None:
+            self._attempts.opened()
+            if self.old != LINK_NONE:
+                self.reactor.call_later(self._request.reconnect.overlap_s or 0.0, self._drop_old)
+        self.handler.on_open(self)
+        return 0
+
+    cdef int on_link_closed(self, uint32_t link, object error) except -1:
+        if link == self.link:
+            self._stats = self.reactor._link_stats(link)
+            self.link = LINK_NONE
+            self._open = False
+            if self._attempts is None or self._closing:
+                self._finish(error)
+            else:
+                self._attempts.lost(error)
+        elif link == self.pending:
+            self.pending = LINK_NONE
+            if self._closing:
+                self._finish(None)
+            elif self._attempts is None:
+                self._finish(error)
+            else:
+                self._attempts.refused(error)
+        elif link == self.old:
+            self.old = LINK_NONE
+        return 0
 
 
 cdef class Reactor:
@@ -325,22 +378,29 @@ cdef class Reactor:
 
     backend: "io_uring", "epoll", or "auto" (epoll where io_uring is denied).
     spin_us: polls so long after the last event before it sleeps: 0 sleeps at once, float("inf") never sleeps, which
-    uses a core up and saves the wake-up. cpu: core that the thread is pinned to, from run() or the first poll() on.
-    max_connections: at a time.
+    uses a core up and saves the wake-up. cpu: core that the thread is pinned to from here on.
+    max_connections: at a time; a connection that is being replaced counts twice.
+
+    Use it in a ``with`` block, or call close(). Raises ConfigError; OSError where the system gives no more descriptors
+    or memory.
     """
 
     def __cinit__(self, *, backend="auto", spin_us=0.0, cpu=None, int max_connections=64):
+        memset(&self.r, 0, sizeof(self.r))
         if backend not in BACKENDS:
             raise ConfigError(f"backend {backend!r}: one of {', '.join(BACKENDS)}")
         if not 0 < max_connections <= HFT_REACTOR_LINKS_MAX:
             raise ConfigError(f"max_connections {max_connections}: 1 to {HFT_REACTOR_LINKS_MAX}")
-        if not spin_us >= 0:
+        if isinstance(spin_us, bool) or not isinstance(spin_us, int | float) or not spin_us >= 0:
             raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
-        memset(&self.r, 0, sizeof(self.r))
-        self._connections = [None] * max_connections
+        if cpu is not None and cpu not in os.sched_getaffinity(0):
+            raise ConfigError(f"cpu {cpu}: this process may use {sorted(os.sched_getaffinity(0))}")
+        self._links = [None] * max_connections
+        self._connections = set()
         self._message = Message()
         self._calls = deque()
         self._timers = []
+        self._cpu = cpu
         self.r.config.backend = BACKENDS[backend]
         self.r.config.links_max = <unsigned int>max_connections
         self.r.config.spin_ns = nanoseconds(spin_us * 1e3)
@@ -350,6 +410,8 @@ cdef class Reactor:
         cdef hft_reactor_config config = self.r.config
         cdef hft_err err
         memset(&err, 0, sizeof(err))
+        if self._cpu is not None:
+            os.sched_setaffinity(0, {self._cpu})
         check_err(hft_reactor_open(&self.r, &config, &err), &err)
         self._is_open = True
         self._owner = PyThread_get_thread_ident()
@@ -358,6 +420,9 @@ cdef class Reactor:
     def __dealloc__(self):
         if self._is_open:
             hft_reactor_close(&self.r)
+
+    def __repr__(self):
+        return f"<Reactor {self.backend}, {len(self._connections)} connections>"
 
     cdef int check_owner(self) except -1:
         if PyThread_get_thread_ident() != self._owner:
@@ -378,65 +443,99 @@ cdef class Reactor:
                 rc = hft_reactor_next(&self.r, event, timeout_ns)
         return check(rc, "reactor")
 
-    cdef Connection connection_of(self, hft_reactor_event *event):
-        return <Connection>self._connections[event.link]
+    cdef int on_message(self, Connection connection, hft_reactor_event *event) except -1:
+        cdef Message message = self._message
+        message.ptr = event.data
+        message.size = event.len
+        message.op = event.op
+        message.recv_ns = event.recv_ns
+        message.kernel_ns = event.kernel_ns
+        try:
+            if connection._on_message is None:
+                connection.handler.on_message(connection, message)
+            else:
+                connection._on_message(connection, message)
+        finally:
+            if Py_REFCNT(<PyObject *>message) > 2:  # besides ours and that of this function
+                message.get_data()
+                self._message = Message()
+            else:
+                message._data = None
+                message._text = None
+            message.ptr = NULL
+        return 0
 
     cdef int dispatch(self, hft_reactor_event *event) except -1:
         cdef Connection connection
-        cdef Message message
         if event.kind == HFT_REACTOR_WOKEN:
             return 0
-        connection = self.connection_of(event)
-        if event.kind == HFT_REACTOR_MESSAGE:
-            message = self._message
-            message.ptr = event.data
-            message.size = event.len
-            message.op = event.op
-            message.recv_ns = event.recv_ns
-            message.kernel_ns = event.kernel_ns
-            try:
-                if connection._on_message is None:
-                    connection.handler.on_message(connection, message)
-                else:
-                    connection._on_message(connection, message)
-            finally:
-                if Py_REFCNT(<PyObject *>message) > 2:  # ours and the one of this function
-                    message.get_data()
-                    self._message = Message()
-                else:
-                    message._data = None
-                    message._text = None
-                message.ptr = NULL
-        elif event.kind == HFT_REACTOR_OPENED:
-            connection._open = True
-            connection._head = event.data[:event.len]
-            connection.handler.on_open(connection)
-        elif event.kind == HFT_REACTOR_PONG:
-            connection.handler.on_pong(connection, event.rtt_ns, event.app)
-        elif event.kind == HFT_REACTOR_WRITABLE:
-            connection.handler.on_writable(connection)
-        elif event.kind == HFT_REACTOR_CLOSED:
-            error = error_of(connection, event)
-            self._connections[event.link] = None
-            self.n_connections -= 1
-            connection.link = LINK_NONE
-            connection._open = False
-            connection._over = True
-            connection._error = error
-            connection.handler.on_close(connection, error)
+        connection = <Connection>(<tuple>self._links[event.link])[0]
+        self._dispatching = True
+        try:
+            if event.kind == HFT_REACTOR_MESSAGE:
+                self.on_message(connection, event)
+            elif event.kind == HFT_REACTOR_OPENED:
+                connection.on_link_opened(event)
+            elif event.kind == HFT_REACTOR_PONG:
+                connection.handler.on_pong(connection, event.rtt_ns, event.app)
+            elif event.kind == HFT_REACTOR_WRITABLE:
+                connection.handler.on_writable(connection)
+            elif event.kind == HFT_REACTOR_CLOSED:
+                self._links[event.link] = None
+                connection.on_link_closed(event.link, error_of(connection._open, event))
+        finally:
+            self._dispatching = False
         return 0
 
     # ---- connections ----
 
-    cdef int add_link(self, Connection connection, object sock) except -1:
+    def connect(self, url, Handler handler not None, **options):
+        """Begins to connect, and returns a Connection at once; its handler is called from ``run`` or ``poll``.
+
+        url: ``wss://HOST[:PORT]/PATH``, or ``ws``; with ``reconnect`` also several. options: see
+        ``hftcore._request.Request``. Raises ConfigError.
+        """
+        cdef Connection connection
+        self.check_owner()
+        request = Request.parse(url, **options)
+        connection = self._new(request, handler)
+        connection._attempts = Attempts(connection, request)
+        connection._attempts.begin()
+        return connection
+
+    def add(self, sock, url, Handler handler not None, **options):
+        """As ``connect``, over a stream socket that is connected already and becomes the reactor's. There is neither
+        redirect nor reconnect.
+        """
+        cdef Connection connection
+        self.check_owner()
+        request = Request.parse(url, **options)
+        connection = self._new(request, handler)
+        try:
+            connection._attach(sock, request, request.endpoints[0], request.connect_timeout_s)
+        except BaseException:
+            self._connections.discard(connection)
+            raise
+        return connection
+
+    def _new(self, request, handler):
+        cdef Connection connection = Connection.__new__(Connection)
+        connection.reactor = self
+        connection.handler = handler
+        connection.endpoint = request.endpoints[0]
+        connection._facts = {}
+        if PyType_HasFeature(Py_TYPE(handler), Py_TPFLAGS_HEAPTYPE):
+            connection._on_message = handler.on_message
+        self._connections.add(connection)
+        return connection
+
+    cdef uint32_t add_link(self, Connection connection, object sock, double timeout_s) except? 0xfffffffe:
         cdef hft_link_config_ws config
         cdef hft_err err
         cdef uint32_t link = 0
-        cdef bytes host, host_header, target, headers
-        request, endpoint = connection._request, connection._endpoint
-        host, host_header = endpoint.host.encode(), endpoint.host_header.encode()
-        target, headers = endpoint.target.encode(), request.header_lines(endpoint)
-        connection._held = (host, host_header, target, headers)
+        request, endpoint, app_ping = connection._request, connection.endpoint, connection._request.app_ping
+        cdef bytes host = endpoint.host.encode(), host_header = endpoint.host_header.encode()
+        cdef bytes target = endpoint.target.encode(), headers = request.header_lines(endpoint)
         memset(&config, 0, sizeof(config))
         memset(&err, 0, sizeof(err))
         if endpoint.tls:
@@ -450,51 +549,58 @@ cdef class Reactor:
         config.message_max = request.max_message
         config.recv_cap = request.recv_queue
         config.send_cap = request.send_queue
-        config.handshake_ns = int(request.connect_timeout_s * 1e9)
-        config.ping_interval_ns = int(request.ping_interval_s * 1e9)
-        config.ping_timeout_ns = int(request.ping_timeout_s * 1e9)
-        config.close_ns = int(request.close_timeout_s * 1e9)
+        config.handshake_ns = nanoseconds(timeout_s * 1e9)
+        config.ping_interval_ns = nanoseconds(request.ping_interval_s * 1e9)
+        config.ping_timeout_ns = nanoseconds(request.ping_timeout_s * 1e9)
+        config.close_ns = nanoseconds(request.close_timeout_s * 1e9)
+        config.kernel_stamps = request.kernel_timestamps
+        cdef bytes ping = b"", pong = b""
+        if app_ping is not None:
+            ping, pong = app_ping.data or b"", app_ping.reply_data
+            if not ping:
+                config.app_ping = &(<OrderTemplate?>app_ping.message).t
+            config.app_ping_op = HFT_WS_OP_TEXT if app_ping.is_text else HFT_WS_OP_BINARY
+            config.app_ping_data = <const uint8_t *>PyBytes_AS_STRING(ping)
+            config.app_ping_len = <size_t>len(ping)
+            config.app_ping_interval_ns = nanoseconds(app_ping.interval_s * 1e9)
+            config.app_pong = <const uint8_t *>PyBytes_AS_STRING(pong)
+            config.app_pong_len = <size_t>len(pong)
+            config.app_pong_hidden = app_ping.hide
         check_err(hft_reactor_add(&self.r, &link, &config, sock.fileno(), &err), &err)
         sock.detach()
-        connection.link = link
-        self._connections[link] = connection
-        self.n_connections += 1
-        return 0
+        self._links[link] = (connection, (host, host_header, target, headers, app_ping, ping, pong))
+        return link
 
-    def add(self, sock, url, Handler handler not None, **options):
-        """As ``connect``, over a socket that is connected already and becomes the reactor's."""
-        from hftcore._request import Request
+    cdef int close_link(self, uint32_t link, uint16_t code) except -2147483648:
+        """No effect on one that is no more, or LINK_NONE."""
+        cdef int rc = hft_reactor_close_link(&self.r, link, code, NULL, 0)
+        return rc if rc == HFT_E_STATE else check(rc, None)
 
-        cdef Connection connection
-        self.check_owner()
-        request = Request.parse(url, **options)
-        connection = Connection.__new__(Connection)
-        connection.reactor = self
-        connection.handler = handler
-        connection._request = request
-        connection._endpoint = request.endpoints[0]
-        if PyType_HasFeature(Py_TYPE(handler), Py_TPFLAGS_HEAPTYPE):
-            connection._on_message = handler.on_message
-        self.add_link(connection, sock)
-        return connection
+    def _link_stats(self, uint32_t link):
+        cdef hft_link_stats s
+        hft_reactor_stats(&self.r, link, &s)
+        return ConnectionStats(
+            s.bytes_in, s.bytes_out, s.messages_in, s.messages_out, s.payload_in, s.payload_out, s.pings, s.pongs,
+            s.rtt_last_ns, s.rtt_min_ns, s.rtt_smoothed_ns, s.app_pings, s.app_pongs, s.app_rtt_last_ns,
+            s.app_rtt_min_ns, s.app_rtt_smoothed_ns, s.sends_refused, s.send_queue, s.opened_ns, s.last_recv_ns)
 
     # ---- the loop ----
 
-    cdef uint64_t timer_ns(self) except? 0:
-        """When the first timer is due."""
-        while self._timers and (<Timer>self._timers[0])._callback is None:
+    cdef uint64_t due_ns(self) noexcept:
+        if self._calls:
+            return 0
+        while self._timers and (<Timer>self._timers[0]).callback is None:
             heappop(self._timers)
         return (<Timer>self._timers[0]).due_ns if self._timers else NEVER
 
     cdef int run_due(self) except -1:
         cdef Timer timer
-        cdef int _
-        for _ in range(<int>len(self._calls)):
+        for _ in range(len(self._calls)):
             callback, args = self._calls.popleft()
             callback(*args)
-        while self._timers and self.timer_ns() <= hft_clock_mono_ns():
+        while self._timers and not self._calls and self.due_ns() <= hft_clock_mono_ns():
             timer = heappop(self._timers)
-            callback, args = timer._callback, timer._args
+            callback, args = timer.callback, timer.args
             timer.cancel()
             callback(*args)
         return 0
@@ -503,12 +609,10 @@ cdef class Reactor:
         cdef hft_reactor_event event
         cdef uint64_t due_ns, now_ns
         cdef int rc
-        if self._timers:
-            due_ns = self.timer_ns()
+        if self._calls or self._timers:
+            due_ns = self.due_ns()
             now_ns = hft_clock_mono_ns()
             timeout_ns = min(timeout_ns, due_ns - now_ns if due_ns > now_ns else 0)
-        if self._calls:
-            timeout_ns = 0
         rc = self.next_event(&event, timeout_ns)
         if rc == 1:
             self.dispatch(&event)
@@ -517,35 +621,43 @@ cdef class Reactor:
         PyErr_CheckSignals()
         return rc
 
+    cdef int begin(self) except -1:
+        """Before handlers are called."""
+        self.check_owner()
+        if self._running or self._dispatching:
+            raise make_error(HFT_E_STATE, "the reactor runs already: this is one of its handlers", None)
+        return 0
+
     def run(self, *, forever=False):
         """Calls handlers until ``stop``, or until nothing is left that could happen: no connection and no timer;
-        forever: not even then. Raises what a handler raises, KeyboardInterrupt, and OSError where the ring failed; may
-        be called again.
+        forever: not even then.
+
+        Raises what a handler raises, KeyboardInterrupt, and OSError where the ring failed; it may be called again.
         """
         cdef uint64_t most_ns = SIGNAL_NS if self.r.config.spin_ns == 0 else POLL_NS
-        self.check_owner()
-        if self._running:
-            raise make_error(HFT_E_STATE, "the reactor runs already", None)
+        self.begin()
         self._running = True
         try:
-            while not self._stopped and (forever or self.n_connections or self._timers or self._calls):
+            while not self._stopped and (forever or self._connections or self.due_ns() != NEVER):
                 self.turn(most_ns)
-                self.check_owner()
         finally:
             self._running = self._stopped = False
 
     def poll(self, timeout_s=0.0):
         """Waits at most timeout_s for something to happen, and does it. Whether there was anything. Raises as run()."""
-        self.check_owner()
+        self.begin()
         return self.turn(nanoseconds(timeout_s * 1e9)) == 1
 
     def stop(self):
-        """Ends run(); from any thread, or from a handler."""
+        """Ends run(), or the next one; from any thread, and from handlers. No effect after close()."""
         self._stopped = True
-        hft_reactor_wake(&self.r)
+        if self._is_open:
+            hft_reactor_wake(&self.r)
 
     def call_soon_threadsafe(self, callback, *args):
-        """Has callback(*args) called by the reactor's thread; from any thread."""
+        """Has callback(*args) called by the reactor's thread; from any thread. Raises HftError after close()."""
+        if not self._is_open:
+            raise make_error(HFT_E_STATE, "the reactor is closed", None)
         self._calls.append((callback, args))
         hft_reactor_wake(&self.r)
 
@@ -554,20 +666,38 @@ cdef class Reactor:
         cdef Timer timer = Timer.__new__(Timer)
         self.check_owner()
         self._n_timers += 1
-        timer.due_ns = hft_clock_mono_ns() + <uint64_t>(max(0.0, delay_s) * 1e9)
-        timer._serial = self._n_timers
-        timer._callback = callback
-        timer._args = args
+        timer.due_ns = hft_clock_mono_ns() + nanoseconds(max(0.0, delay_s) * 1e9)
+        timer.serial = self._n_timers
+        timer.callback = callback
+        timer.args = args
         heappush(self._timers, timer)
         return timer
 
+    def _soon(self, callback, *args):
+        self._calls.append((callback, args))
+
     def close(self):
-        """Closes all connections at once and gives everything back; handlers are told."""
+        """Closes all connections at once, telling their handlers, and gives everything back. Idempotent."""
         if not self._is_open:
             return
-        self.check_owner()
-        hft_reactor_close(&self.r)
+        self.begin()
         self._is_open = False
+        for connection in list(self._connections):
+            connection._forget()
+        hft_reactor_close(&self.r)
+        self._timers.clear()
+        calls, self._calls = self._calls, deque()
+        for callback, args in calls:
+            if isinstance(getattr(callback, "__self__", None), Attempts):
+                callback(*args)  # gives up the socket in it
+        problem = None
+        for connection in list(self._connections):
+            try:
+                connection._finish(make_error(HFT_E_CONN_STOPPED, "the reactor was closed", None))
+            except Exception as error:
+                problem = problem or error
+        if problem is not None:
+            raise problem
 
     def __enter__(self):
         self.check_owner()
@@ -581,5 +711,11 @@ cdef class Reactor:
         """"io_uring" or "epoll": what is in use."""
         return {HFT_RING_URING: "io_uring", HFT_RING_EPOLL: "epoll"}.get(self.r.ring.backend)
 
+    @property
+    def connections(self):
+        """Those that are not closed."""
+        return tuple(self._connections)
 
+
+globals().update(Message=Message, Timer=Timer)  # public here, for Python too
 init_core()

@@ -56,7 +56,8 @@ cdef extern from "hft/reactor.h" nogil:
         uint64_t ping_timeout_ns
         uint64_t close_ns
         hft_order_template *app_ping
-        const uint8_t *app_ping_text
+        uint8_t app_ping_op
+        const uint8_t *app_ping_data
         size_t app_ping_len
         uint64_t app_ping_interval_ns
         const uint8_t *app_pong

@@ -16,6 +16,7 @@ cdef extern from "hft/status.h" nogil:
         HFT_E_TEXT_DIGIT
         HFT_E_TEXT_UTF8
         HFT_E_CONN_RESOLVE
+        HFT_E_CONN_STOPPED
         HFT_E_WS_CONTROL
         HFT_E_WS_OPCODE
         HFT_E_WS_UTF8

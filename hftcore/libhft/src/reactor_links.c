@@ -60,11 +60,6 @@ int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_w
         return rc;
     }
     hft_wsclient_init(&l->session, &session);
-    l->timestamp_slot = l->id_slot = -1;
-    if (config->app_ping != NULL) {
-        l->timestamp_slot = hft_order_find_slot(config->app_ping, "timestamp", 9);
-        l->id_slot = hft_order_find_slot(config->app_ping, "id", 2);
-    }
     l->up_by_ns = l->over_by_ns = l->next_ping_ns = l->next_app_ping_ns = HFT_NEVER;
     l->used = 1;
     return 0;
@@ -142,13 +137,15 @@ void hft_reactor_link_leaving(hft_reactor *r, uint32_t link) {
 
 static int send_app_ping(hft_reactor *r, hft_reactor_link *l) {
     const hft_link_config_ws *c = &l->config;
+    hft_order_template *t = c->app_ping;
+    if (t == NULL) return hft_wsclient_put(&l->session, c->app_ping_op, c->app_ping_data, c->app_ping_len);
     hft_order_value values[HFT_ORDER_SLOTS_MAX] = {0};
-    if (c->app_ping == NULL) return hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, c->app_ping_text, c->app_ping_len);
-    if (l->timestamp_slot >= 0) values[l->timestamp_slot].u64 = hft_ticks_wall_ns(&r->clock, hft_ticks(&r->clock));
-    if (l->id_slot >= 0) values[l->id_slot].u64 = l->app_rtt.sent + 1;
-    int rc = hft_order_fill(c->app_ping, values, NULL);
-    if (rc < 0) return rc;
-    return hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, c->app_ping->message.image, (size_t)rc);
+    for (uint32_t i = 0; i < t->n_slots; i++) {
+        int is_time = t->slots[i].kind == HFT_SLOT_TIMESTAMP || t->slots[i].kind == HFT_SLOT_RFC3339;
+        values[i].u64 = is_time ? hft_ticks_wall_ns(&r->clock, hft_ticks(&r->clock)) : l->app_rtt.sent + 1;
+    }
+    int rc = hft_order_fill(t, values, NULL);
+    return rc < 0 ? rc : hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, t->message.image, (size_t)rc);
 }
 
 /* A full queue is no reason to end: the peer's silence will be, if it lasts. */

@@ -50,11 +50,13 @@ typedef struct {
     size_t message_max;         /* longest message that is taken, bytes */
     size_t recv_cap, send_cap;  /* buffers, bytes */
     uint64_t handshake_ns, ping_interval_ns, ping_timeout_ns, close_ns; /* 0: never */
-    /* Application ping: a template (slots named timestamp and id are filled) or a text, and what its answer holds. */
+    /* Application ping: a template, whose slots for times take the time and those for integers count up from 1, or
+     * bytes; and what its answer holds. */
     hft_order_template *app_ping;
-    const uint8_t *app_ping_text; size_t app_ping_len;
+    uint8_t app_ping_op; const uint8_t *app_ping_data; size_t app_ping_len;
     uint64_t app_ping_interval_ns; /* 0: none */
-    const uint8_t *app_pong; size_t app_pong_len; /* looked for in the first 512 bytes of messages while one is out */
+    const uint8_t *app_pong; size_t app_pong_len; /* looked for in the first 512 bytes of messages while one is out;
+                                                     length 0: round trips are not measured */
     uint8_t app_pong_hidden;    /* 1: the answer is not given as a MESSAGE */
     uint8_t kernel_stamps;
 } hft_link_config_ws;
@@ -86,7 +88,6 @@ typedef struct {
     uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
-    int timestamp_slot, id_slot;
     uint8_t used, queued, paused;
     uint8_t writable;           /* 1: a send was refused; 2: and now there is room */
     uint8_t settled;            /* the socket is gone: CLOSED is the next event */
