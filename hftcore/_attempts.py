@@ -25,8 +25,8 @@ class ConnectionStats:
     """Counters of a connection since it was last opened; times in ns, 0 = not known.
 
     bytes_in, bytes_out: on the wire, TLS and the upgrade included. payload_in, payload_out: of messages, decompressed.
-    rtt_*: of protocol pings, app_rtt_*: of the application's; smoothed as TCP does (RFC 6298). sends_refused: for want of
-    room in the send queue; send_queue: bytes in it now. opened_ns, last_recv_ns: time.monotonic_ns().
+    rtt_*: of protocol pings, app_rtt_*: of the application's; smoothed as TCP does (RFC 6298). sends_refused: for want
+    of room in the send queue; send_queue: bytes in it now. opened_ns, last_recv_ns: time.monotonic_ns().
     """
 
     bytes_in: int
@@ -54,8 +54,8 @@ class ConnectionStats:
 class Attempts:
     """What is tried for one connection, one attempt at a time; everything happens on the reactor's thread.
 
-    An attempt is a socket, then TLS and the upgrade, then as many redirects as the request follows; ``connect_timeout_s``
-    is for all of that.
+    An attempt is a socket, then TLS and the upgrade, then as many redirects as the request follows;
+    ``connect_timeout_s`` is for all of that.
     """
 
     def __init__(self, connection: Connection, request: Request) -> None:
@@ -98,9 +98,7 @@ class Attempts:
         at_s = self._schedule.replace_at_s
         if self._replacement is not None:
             self._replacement.cancel()
-        self._replacement = (
-            None if at_s is None else self._reactor.call_later(at_s - time.monotonic(), self._replace)
-        )
+        self._replacement = None if at_s is None else self._reactor.call_later(at_s - time.monotonic(), self._replace)
 
     def refused(self, error: Exception) -> None:
         """The link under way closed before it was open: follows a redirect, or tries again, or that was it."""

@@ -65,6 +65,10 @@ cdef class Reactor:
     cdef int dispatch(self, hft_reactor_event *event) except -1
     # One event, or what is due of timers and calls; waits at most timeout_ns. 1 if there was anything.
     cdef int turn(self, uint64_t timeout_ns) except -1
+    # For another event loop: readable = call turn(0) until it returns 0.
+    cdef int fd(self) noexcept
+    # Before that loop sleeps on the descriptor: how long it may, UINT64_MAX: for ever; 0: there is news already.
+    cdef uint64_t prepare_sleep(self) except? 1
     # What is due of timers and calls.
     cdef int run_due(self) except -1
     # When the first timer is due, UINT64_MAX: none is; 0: a call waits.

@@ -12,8 +12,8 @@
         reactor.run()
 
 Everything below the handler happens in C: io_uring (or epoll), TLS, frames, pings, timers. A Reactor and its
-connections belong to the thread that made them; only ``Reactor.stop`` and ``Reactor.call_soon_threadsafe`` may be called by
-others.
+connections belong to the thread that made the reactor; only ``Reactor.stop`` and ``Reactor.call_soon_threadsafe`` may
+be called by others.
 """
 
 import os
@@ -50,11 +50,13 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_close_link,
     hft_reactor_config,
     hft_reactor_event,
+    hft_reactor_fd,
     hft_reactor_next,
     hft_reactor_next_ready,
     hft_reactor_open,
     hft_reactor_pause,
     hft_reactor_ping,
+    hft_reactor_prepare_sleep,
     hft_reactor_send,
     hft_reactor_stats,
     hft_reactor_wake,
@@ -66,11 +68,11 @@ from hftcore.tls cimport TLSContext
 
 from hftcore._attempts import Attempts, ConnectionStats
 from hftcore._message import parse_head
-from hftcore._request import Request
+from hftcore._request import AppPing, Deflate, Request
 from hftcore.errors import ConfigError, ConnectionClosed
 from hftcore.tls import default_context
 
-__all__ = ["Connection", "ConnectionStats", "Handler", "Message", "Reactor", "Timer"]
+__all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Message", "Reactor", "Timer"]
 
 cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
@@ -200,8 +202,8 @@ cdef class Connection:
     def close(self, int code=1000, str reason=""):
         """Ends the connection in good order; ``on_close`` follows. No effect once it closes or is closed.
 
-        code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), 1005 for none; reason: at most 123 bytes
-        of UTF-8. Raises LocalProtocolError for others.
+        code: 1000 to 1003, 1007 to 1014 or 3000 to 4999 (RFC 6455 section 7.4), 1005 for none; reason: at most 123
+        bytes of UTF-8. Raises LocalProtocolError for others.
         """
         cdef bytes text = reason.encode()
         cdef int rc
@@ -620,6 +622,18 @@ cdef class Reactor:
             self.run_due()
         PyErr_CheckSignals()
         return rc
+
+    cdef int fd(self) noexcept:
+        return hft_reactor_fd(&self.r)
+
+    cdef uint64_t prepare_sleep(self) except? 1:
+        cdef uint64_t wait_ns, due_ns = NEVER, now_ns
+        check(hft_reactor_prepare_sleep(&self.r, &wait_ns), "reactor")
+        if self._calls or self._timers:
+            due_ns, now_ns = self.due_ns(), hft_clock_mono_ns()
+            if due_ns != NEVER:
+                wait_ns = min(wait_ns, due_ns - now_ns if due_ns > now_ns else 0)
+        return wait_ns
 
     cdef int begin(self) except -1:
         """Before handlers are called."""

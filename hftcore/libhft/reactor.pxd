@@ -101,6 +101,8 @@ cdef extern from "hft/reactor.h" nogil:
     int hft_reactor_add(hft_reactor *r, uint32_t *link, const hft_link_config_ws *config, int fd, hft_err *err)
     int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns)
     int hft_reactor_next_ready(hft_reactor *r, hft_reactor_event *event)
+    int hft_reactor_fd(const hft_reactor *r)
+    int hft_reactor_prepare_sleep(hft_reactor *r, uint64_t *wait_ns)
     int hft_reactor_wake(hft_reactor *r)
     int hft_reactor_send(hft_reactor *r, uint32_t link, hft_ws_op op, const void *payload, size_t len)
     int hft_reactor_send_template(hft_reactor *r, uint32_t link, hft_order_template *t, const hft_order_value *values,

@@ -22,9 +22,8 @@ Play = Callable[[str, bool], "str | None"]
 
 def play_handler(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (a): a Handler called by Reactor.run()."""
-    from hftcore.reactor import Connection, Deflate, Handler, Message, Reactor
-
     from hftcore import LimitExceeded
+    from hftcore.reactor import Connection, Deflate, Handler, Message, Reactor
 
     class Echo(Handler):
         def __init__(self) -> None:
@@ -67,9 +66,8 @@ def _options(compression: Any) -> dict[str, Any]:
 
 def play_asyncio(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (b): asyncio."""
-    from hftcore.reactor import Deflate
-
     from hftcore import ConnectionClosed, HftError, aio
+    from hftcore.reactor import Deflate
 
     async def play() -> str | None:
         with contextlib.suppress(HftError):
@@ -86,9 +84,8 @@ def play_asyncio(url: str, echo: bool, backend: str, compress: bool) -> str | No
 
 def play_blocking(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (c): calls that wait."""
-    from hftcore.reactor import Deflate
-
     from hftcore import HftError, blocking
+    from hftcore.reactor import Deflate
 
     with (
         contextlib.suppress(HftError),

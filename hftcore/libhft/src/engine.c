@@ -294,6 +294,7 @@ static int open_venues(hft_engine *e, hft_err *err) {
         hft_wsclient_config session = {
             .host_header = v->config.host_header, .target = v->config.target, .headers = v->config.headers,
             .masks = &e->masks, .message_memory = message, .message_max = e->config.venue_message_max,
+            .inplace_max = SIZE_MAX,
         };
         hft_wsclient_init(&v->session, &session);
     }

@@ -8,8 +8,8 @@
 
 #include "reactor_internal.h"
 
-#define BUDGET 64                  /* events given out before the ring is looked at again, and another link has its turn */
-#define RESYNC_NS 1000000000u      /* the clock is compared with the kernel's this often */
+#define BUDGET 64             /* events given out before the ring is looked at again, and another link has its turn */
+#define RESYNC_NS 1000000000u /* the clock is compared with the kernel's this often */
 #define CLOSE_WAIT_NS 10000000u
 #define CLOSE_ROUNDS 100
 
@@ -31,9 +31,8 @@ static int take_memory(hft_reactor *r, hft_err *err) {
     uint8_t *parts[sizeof sizes / sizeof *sizes];
     r->memory_size = 0;
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) r->memory_size += round_up(sizes[i]);
-    void *memory = mmap(NULL, r->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return hft_fail(err, HFT_E_MEMORY, 0, "reactor");
-    uint8_t *p = r->memory = memory;
+    uint8_t *p = r->memory = hft_reactor_map(r->memory_size);
+    if (p == NULL) return hft_fail(err, HFT_E_MEMORY, 0, "reactor");
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         parts[i] = p;
         p += round_up(sizes[i]);
@@ -148,6 +147,7 @@ static void on_completion(hft_reactor *r, const hft_ring_completion *completion)
         break;
     case HFT_CONN_DATA:
         l->recv_ns = r->now_ns;
+        l->kernel_ns = completion->kernel_ns;
         hft_reactor_push(r, link);
         break;
     default: break;
@@ -198,6 +198,7 @@ static int give_pong(hft_reactor *r, hft_reactor_event *event, uint32_t link, ui
 /* 1 = the message is an event, or a PONG that goes before it; 0 = it is the owner's own. */
 static int give_message(hft_reactor *r, hft_reactor_event *event, uint32_t link, const hft_wsclient_event *from) {
     hft_reactor_link *l = &r->links[link];
+    if (from->len > HFT_LINK_KEEP) hft_reactor_link_large(r, link);
     *event = (hft_reactor_event){
         .kind = HFT_REACTOR_MESSAGE, .op = from->op, .link = link, .data = from->data, .len = from->len,
         .recv_ns = l->recv_ns, .kernel_ns = l->kernel_ns,
@@ -287,7 +288,7 @@ static void set_now(hft_reactor *r) {
 static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* How long the kernel may let us sleep. */
-static uint64_t wait_ns(const hft_reactor *r, uint64_t until_ns) {
+static uint64_t sleep_ns(const hft_reactor *r, uint64_t until_ns) {
     until_ns = earlier(until_ns, hft_timers_due(&r->timers));
     if (until_ns <= r->now_ns || r->n_ready != 0) return 0;
     if (r->config.spin_ns != 0 && r->now_ns - r->last_event_ns < r->config.spin_ns) return 0;
@@ -310,6 +311,18 @@ int hft_reactor_next_ready(hft_reactor *r, hft_reactor_event *event) {
     return r->woken ? give_woken(r, event) : 0;
 }
 
+int hft_reactor_prepare_sleep(hft_reactor *r, uint64_t *wait_ns) {
+    int is_ready = r->active != HFT_LINK_NONE || r->n_ready != 0 || r->woken;
+    uint64_t due_ns = hft_timers_due(&r->timers);
+    *wait_ns = 0;
+    if (is_ready) return 0;
+    int rc = hft_ring_arm(&r->ring);
+    if (rc != 0) return rc < 0 ? rc : 0;
+    set_now(r);
+    if (due_ns > r->now_ns) *wait_ns = due_ns == HFT_NEVER ? HFT_NEVER : due_ns - r->now_ns;
+    return 0;
+}
+
 int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns) {
     uint64_t until_ns = 0;
     for (int looked = 0, slept = 0;;) {
@@ -320,7 +333,7 @@ int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_
         if (until_ns == 0) until_ns = timeout_ns < HFT_NEVER - r->now_ns ? r->now_ns + timeout_ns : HFT_NEVER;
         if (r->n_ready == 0 && looked && (slept || r->now_ns >= until_ns)) return 0;
         hft_wsclient_masks_refill(&r->masks);
-        uint64_t for_ns = wait_ns(r, until_ns);
+        uint64_t for_ns = sleep_ns(r, until_ns);
         int rc = hft_ring_wait(&r->ring, for_ns);
         if (rc < 0) return rc;
         looked = 1;

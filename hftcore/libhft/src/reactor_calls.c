@@ -38,10 +38,12 @@ static hft_reactor_link *find_to_send(hft_reactor *r, uint32_t link) {
     hft_reactor_link *l = find(r, link);
     if (l == NULL || l->session.state != HFT_WSCLIENT_OPEN) return NULL;
     if ((l->session.conn.in_flight & 1u << HFT_OP_SEND) != 0) (void)hft_reactor_reap(r);
-    return l;
+    return l->session.conn.send_error == 0 ? l : NULL;
 }
 
 static int sent(hft_reactor *r, hft_reactor_link *l, int rc) {
+    if (rc == 0 && hft_conn_queued(&l->session.conn) > HFT_LINK_KEEP)
+        hft_reactor_link_large(r, l->session.conn.slot);
     if (rc == 0) return hft_ring_submit(&r->ring);
     if (rc == HFT_E_CONN_SEND_FULL) {
         l->sends_refused++;
@@ -82,6 +84,7 @@ int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const c
     else rc = hft_wsclient_close(&l->session, code, reason, reason_len);
     if (rc < 0) return rc;
     l->paused = 0; /* or the peer's answer would not be seen */
+    hft_conn_pause(&l->session.conn, 0);
     hft_reactor_link_leaving(r, link);
     hft_reactor_push(r, link);
     return hft_ring_submit(&r->ring);
@@ -91,6 +94,7 @@ int hft_reactor_pause(hft_reactor *r, uint32_t link, int on) {
     hft_reactor_link *l = find(r, link);
     if (l == NULL) return HFT_E_STATE;
     l->paused = on != 0;
+    hft_conn_pause(&l->session.conn, on);
     if (!on) hft_reactor_push(r, link);
     return 0;
 }

@@ -11,6 +11,7 @@
 
 #define HFT_LINK_NONE UINT32_MAX
 #define HFT_NEVER UINT64_MAX
+#define HFT_LINK_KEEP 262144u /* bytes of each of a link's buffers that stay after a longer message */
 
 /* The ring's slots: the links, then the wake-up descriptor. */
 static inline uint32_t hft_reactor_wake_slot(const hft_reactor *r) { return r->config.links_max; }
@@ -28,6 +29,8 @@ int hft_reactor_reap(hft_reactor *r);
 void hft_reactor_settle(hft_reactor *r, uint32_t link);
 
 /* reactor_links.c */
+/* Zeroed pages, taken as they are used; NULL where the system gives none. */
+void *hft_reactor_map(size_t size);
 HFT_NODISCARD int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_ws *config, hft_err *err);
 void hft_reactor_link_free(hft_reactor *r, uint32_t link);
 /* Sets the timer to the link's earliest deadline. */
@@ -37,6 +40,8 @@ void hft_reactor_link_tick(hft_reactor *r, uint32_t link);
 void hft_reactor_link_opened(hft_reactor *r, uint32_t link);
 /* The session is on its way out: it has until the closing time-out. */
 void hft_reactor_link_leaving(hft_reactor *r, uint32_t link);
+/* A long message was given out or sent: what it took is given back once there were none for a while. */
+void hft_reactor_link_large(hft_reactor *r, uint32_t link);
 void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns);
 /* 1 if the message answers the application ping that is out. */
 int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len);

@@ -8,12 +8,18 @@
 #endif
 
 #define PAGE 4096u
-#define HEAD_ROOM 16384u   /* of the receive buffer: a response's head stands before the first message */
+#define TRIM_NS 1000000000u
 #define APP_PONG_WINDOW 512
 
 /* ---- memory ---- */
 
 static size_t page_up(size_t n) { return (n + PAGE - 1) & ~(size_t)(PAGE - 1); }
+
+void *hft_reactor_map(size_t size) {
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, flags, -1, 0);
+    return memory != MAP_FAILED ? memory : NULL;
+}
 
 static int is_sane(const hft_link_config_ws *c) {
     return c->recv_cap >= HFT_CONN_RECV_MIN && c->recv_cap <= HFT_REACTOR_MESSAGE_MAX &&
@@ -25,18 +31,18 @@ static int is_sane(const hft_link_config_ws *c) {
  * every message, and are taken now. */
 static int open_memory(hft_reactor_link *l, hft_conn_config *conn, hft_wsclient_config *session) {
     const hft_link_config_ws *c = &l->config;
-    conn->recv_cap = page_up(c->recv_cap > c->message_max + HEAD_ROOM ? c->recv_cap : c->message_max + HEAD_ROOM);
+    conn->recv_cap = page_up(c->recv_cap);
     conn->send_cap = page_up(c->send_cap);
     conn->plain_cap = c->tls != NULL ? conn->recv_cap + HFT_CONN_PLAIN_MAX : 0;
     l->memory_size = conn->recv_cap + conn->send_cap + conn->plain_cap + page_up(c->message_max);
-    void *memory = mmap(NULL, l->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED) return HFT_E_MEMORY;
-    l->memory = memory;
+    l->memory = hft_reactor_map(l->memory_size);
+    if (l->memory == NULL) return HFT_E_MEMORY;
     conn->recv_memory = l->memory;
     conn->send_memory = conn->recv_memory + conn->recv_cap;
     conn->plain_memory = conn->send_memory + conn->send_cap;
-    session->message_memory = conn->plain_memory + conn->plain_cap;
+    l->message_memory = session->message_memory = conn->plain_memory + conn->plain_cap;
     session->message_max = c->message_max;
+    session->inplace_max = conn->recv_cap / 2; /* or receives would get short behind a frame that is waited for */
     (void)madvise(conn->recv_memory, PAGE, MADV_POPULATE_WRITE); /* only sooner than they would be taken anyway */
     (void)madvise(conn->send_memory, PAGE, MADV_POPULATE_WRITE);
     if (conn->plain_cap != 0) (void)madvise(conn->plain_memory, PAGE, MADV_POPULATE_WRITE);
@@ -45,7 +51,7 @@ static int open_memory(hft_reactor_link *l, hft_conn_config *conn, hft_wsclient_
 
 int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_ws *config, hft_err *err) {
     hft_reactor_link *l = &r->links[link];
-    if (!is_sane(config)) return hft_fail(err, HFT_E_ARGUMENT, 0, "buffers: 4096 bytes to 1 GiB; a message: up to 1 GiB");
+    if (!is_sane(config)) return hft_fail(err, HFT_E_ARGUMENT, 0, "buffers: 4096 bytes to 1 GiB, a message: to 1 GiB");
     *l = (hft_reactor_link){.queued = l->queued}; /* it may still stand among the ready ones by its last use */
     l->config = *config;
     hft_conn_config conn = {.ring = &r->ring, .slot = link, .scratch_memory = r->scratch, .tls_context = config->tls,
@@ -59,8 +65,9 @@ int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_w
         munmap(l->memory, l->memory_size);
         return rc;
     }
+    l->session.conn.stamped = config->kernel_stamps;
     hft_wsclient_init(&l->session, &session);
-    l->up_by_ns = l->over_by_ns = l->next_ping_ns = l->next_app_ping_ns = HFT_NEVER;
+    l->up_by_ns = l->over_by_ns = l->next_ping_ns = l->next_app_ping_ns = l->trim_ns = HFT_NEVER;
     l->used = 1;
     return 0;
 }
@@ -91,7 +98,9 @@ int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size
 
 /* ---- deadlines ---- */
 
-static uint64_t after(uint64_t now_ns, uint64_t interval_ns) { return interval_ns == 0 ? HFT_NEVER : now_ns + interval_ns; }
+static uint64_t after(uint64_t now_ns, uint64_t interval_ns) {
+    return interval_ns == 0 ? HFT_NEVER : now_ns + interval_ns;
+}
 
 static void keep_earliest(uint64_t *due_ns, uint64_t candidate_ns) {
     if (candidate_ns < *due_ns) *due_ns = candidate_ns;
@@ -109,6 +118,7 @@ void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {
     hft_reactor_link *l = &r->links[link];
     uint64_t due_ns = l->over_by_ns;
     keep_earliest(&due_ns, l->up_by_ns);
+    keep_earliest(&due_ns, l->trim_ns);
     if (l->session.state == HFT_WSCLIENT_OPEN) {
         keep_earliest(&due_ns, l->next_ping_ns);
         keep_earliest(&due_ns, l->next_app_ping_ns);
@@ -116,6 +126,27 @@ void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {
     }
     if (due_ns == HFT_NEVER || l->settled) hft_timers_cancel(&r->timers, link);
     else hft_timers_set(&r->timers, link, due_ns);
+}
+
+void hft_reactor_link_large(hft_reactor *r, uint32_t link) {
+    hft_reactor_link *l = &r->links[link];
+    l->large = 1;
+    if (l->trim_ns != HFT_NEVER) return;
+    l->trim_ns = r->now_ns + TRIM_NS;
+    hft_reactor_link_plan(r, link);
+}
+
+/* Pages are given back only after a while without long messages: taking them anew costs as much as the message. */
+static void trim(hft_reactor *r, hft_reactor_link *l) {
+    if (l->large || l->held || l->session.parser.message_len != 0) {
+        l->large = 0;
+        l->trim_ns = r->now_ns + TRIM_NS;
+        return;
+    }
+    l->trim_ns = HFT_NEVER;
+    hft_conn_trim(&l->session.conn, HFT_LINK_KEEP);
+    if (l->config.message_max > HFT_LINK_KEEP)
+        (void)madvise(l->message_memory + HFT_LINK_KEEP, page_up(l->config.message_max) - HFT_LINK_KEEP, MADV_DONTNEED);
 }
 
 void hft_reactor_link_opened(hft_reactor *r, uint32_t link) {
@@ -168,9 +199,11 @@ static void ping_if_due(hft_reactor *r, hft_reactor_link *l) {
 void hft_reactor_link_tick(hft_reactor *r, uint32_t link) {
     hft_reactor_link *l = &r->links[link];
     hft_conn *conn = &l->session.conn;
+    if (r->now_ns >= l->trim_ns) trim(r, l);
     if (r->now_ns >= l->up_by_ns) {
         l->up_by_ns = HFT_NEVER;
-        hft_conn_close(conn, HFT_E_CONN_HANDSHAKE_TIMEOUT, conn->state == HFT_CONN_SECURING ? "TLS" : "WebSocket upgrade");
+        const char *what = conn->state == HFT_CONN_SECURING ? "TLS" : "WebSocket upgrade";
+        hft_conn_close(conn, HFT_E_CONN_HANDSHAKE_TIMEOUT, what);
     }
     if (r->now_ns >= l->over_by_ns) {
         l->over_by_ns = HFT_NEVER;

@@ -82,7 +82,7 @@ static int make_key(hft_wsclient *ws) {
 int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
     const hft_wsclient_config *config = &ws->config;
     hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, config->message_memory, config->message_max, config->message_max,
-                       SIZE_MAX);
+                       config->inplace_max);
     hft_wsclient_masks_refill(config->masks);
     int rc = make_key(ws);
     size_t cap = ws->conn.send.cap < HFT_CONN_PLAIN_MAX ? ws->conn.send.cap : HFT_CONN_PLAIN_MAX;

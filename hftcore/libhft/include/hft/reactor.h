@@ -2,9 +2,9 @@
  *
  * A link is handed a connected socket and goes through TLS and the upgrade by itself. Events are pulled:
  * hft_reactor_next returns 1 and an event, 0 where there is none, or < 0 where the ring failed. Nothing calls up.
- * A link ends with exactly one HFT_REACTOR_CLOSED. All memory of a link is one mapping, taken when it is added and given
- * back when it has closed; pages are used as they are needed. Not thread-safe but for hft_reactor_wake; the thread that
- * opens is the one that uses. */
+ * A link ends with exactly one HFT_REACTOR_CLOSED. All memory of a link is one mapping, taken when it is added and
+ * given back when it has closed; pages are used as they are needed. Not thread-safe but for hft_reactor_wake; the thread
+ * that opens is the one that uses. */
 #ifndef HFT_REACTOR_H
 #define HFT_REACTOR_H
 
@@ -13,7 +13,7 @@
 #include "hft/timers.h"
 #include "hft/wsclient.h"
 
-#define HFT_REACTOR_LINKS_MAX 4000
+#define HFT_REACTOR_LINKS_MAX 16000
 #define HFT_REACTOR_MESSAGE_MAX 1073741824 /* limit on the limits: bytes of a message, of a buffer */
 
 typedef enum {
@@ -84,7 +84,8 @@ typedef struct {
     hft_link_config_ws config;
     uint8_t *memory; size_t memory_size;
     uint64_t recv_ns, kernel_ns, opened_ns;
-    uint64_t up_by_ns, over_by_ns, next_ping_ns, next_app_ping_ns; /* deadlines, UINT64_MAX = none */
+    uint64_t up_by_ns, over_by_ns, next_ping_ns, next_app_ping_ns, trim_ns; /* deadlines, UINT64_MAX = none */
+    uint8_t *message_memory;
     uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
@@ -92,6 +93,7 @@ typedef struct {
     uint8_t writable;           /* 1: a send was refused; 2: and now there is room */
     uint8_t settled;            /* the socket is gone: CLOSED is the next event */
     uint8_t told;               /* CLOSED was given out */
+    uint8_t large;              /* it has had large messages since trim_ns was set */
     uint8_t held;               /* a message waits behind its PONG */
     hft_reactor_event message;  /* that one */
 } hft_reactor_link;
@@ -129,6 +131,12 @@ HFT_NODISCARD int hft_reactor_add(hft_reactor *r, uint32_t *link, const hft_link
 HFT_NODISCARD int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns);
 /* The same, of what was received already: asks the kernel for nothing. */
 HFT_NODISCARD int hft_reactor_next_ready(hft_reactor *r, hft_reactor_event *event);
+/* For another event loop: readable = call hft_reactor_next(r, event, 0) until it returns 0. Says nothing unless
+ * hft_reactor_prepare_sleep was called last. */
+static inline int hft_reactor_fd(const hft_reactor *r) { return hft_ring_fd(&r->ring); }
+/* Before another event loop sleeps on that descriptor: *wait_ns is how long it may, UINT64_MAX: for ever; 0: it may
+ * not, there is news already. 0 or -errno. */
+HFT_NODISCARD int hft_reactor_prepare_sleep(hft_reactor *r, uint64_t *wait_ns);
 /* Ends the wait of hft_reactor_next, from any thread, with HFT_REACTOR_WOKEN. 0 or -errno. */
 int hft_reactor_wake(hft_reactor *r);
 
@@ -142,8 +150,8 @@ HFT_NODISCARD int hft_reactor_send_template(hft_reactor *r, uint32_t link, hft_o
                                             const hft_order_value *values, int *bad_slot);
 /* A protocol ping; HFT_REACTOR_PONG follows. */
 HFT_NODISCARD int hft_reactor_ping(hft_reactor *r, uint32_t link);
-/* Orderly, with that code and reason (1005: with neither); code 0 cuts at once. Also before OPENED, and again. Errors: as
- * hft_wsclient_close. */
+/* Orderly, with that code and reason (1005: with neither); code 0 cuts at once. Also before OPENED, and again. Errors:
+ * as hft_wsclient_close. */
 HFT_NODISCARD int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const char *reason,
                                          size_t reason_len);
 /* Paused, a link gives out no message, and soon receives nothing, so that TCP holds up the peer. */

@@ -46,8 +46,10 @@ void hft_wsclient_masks_refill(hft_wsclient_masks *masks);
 typedef struct {
     const char *host_header, *target, *headers;
     hft_wsclient_masks *masks;
-    uint8_t *message_memory; /* for messages that do not arrive whole */
+    uint8_t *message_memory; /* for fragments, and frames longer than inplace_max */
     size_t message_max;      /* its size, and the limit on any message */
+    size_t inplace_max;      /* longest frame that is waited for in the connection's receive buffer, which has to hold
+                                it */
     uint8_t lingers;         /* 1: the peer ends the connection first, as section 7.1.1 advises; 0: we do, to be back
                                 sooner */
 } hft_wsclient_config;
