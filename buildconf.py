@@ -69,8 +69,8 @@ SYSTEM_EXTENSIONS = {
     "_codec": ("z",),
     "crypto": ("crypto",),
     "tls": ("ssl", "crypto"),
-    "engine": ("ssl", "crypto", "uring"),
-    "reactor": ("ssl", "crypto", "z", "uring"),
+    "engine": ("ssl", "crypto", "uring", "z"),
+    "reactor": ("ssl", "crypto", "uring", "z"),
 }
 
 

@@ -21,7 +21,7 @@ import threading
 from collections import deque
 from heapq import heappop, heappush
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from cpython.pythread cimport PyThread_get_thread_ident
@@ -33,6 +33,7 @@ from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._message cimport Message, Timer, closed_again, error_of
 from hftcore._status cimport check, check_err, check_local, init_core, make_error
 from hftcore.libhft.clock cimport hft_clock_mono_ns
+from hftcore.libhft.deflate cimport hft_deflate_params
 from hftcore.libhft.reactor cimport (
     HFT_REACTOR_CLOSED,
     HFT_REACTOR_LINKS_MAX,
@@ -59,9 +60,11 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_prepare_sleep,
     hft_reactor_send,
     hft_reactor_stats,
+    hft_reactor_tls,
     hft_reactor_wake,
 )
 from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_CONN_STOPPED, HFT_E_STATE, HFT_E_WS_UTF8, hft_err
+from hftcore.libhft.tls cimport hft_tls, hft_tls_cipher, hft_tls_version
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
 from hftcore.orders cimport OrderTemplate
 from hftcore.tls cimport TLSContext
@@ -286,6 +289,21 @@ cdef class Connection:
         """Of the socket, as ``socket.getpeername``: of the proxy, where there is one."""
         return self._facts.get("remote_address")
 
+    @property
+    def tls_version(self):
+        """"TLSv1.3" or "TLSv1.2"; None without TLS, and before the connection was open."""
+        return self._facts.get("tls_version")
+
+    @property
+    def tls_cipher(self):
+        """The cipher suite in use, as OpenSSL names it; None as tls_version."""
+        return self._facts.get("tls_cipher")
+
+    @property
+    def tls_resumed(self):
+        """Whether an earlier session was resumed; None as tls_version."""
+        return self._facts.get("tls_resumed")
+
     def stats(self):
         """A ConnectionStats of the link that is open, or was open last."""
         return self._stats if self.link == LINK_NONE else self.reactor._link_stats(self.link)
@@ -346,6 +364,11 @@ cdef class Connection:
         self.old, self.link, self.pending = self.link, event.link, LINK_NONE
         self._open = True
         self._head = event.data[:event.len]
+        cdef const hft_tls *tls = hft_reactor_tls(&self.reactor.r, event.link)
+        if tls != NULL:
+            self._facts["tls_version"] = hft_tls_version(tls).decode()
+            self._facts["tls_cipher"] = hft_tls_cipher(tls).decode()
+            self._facts["tls_resumed"] = tls.resumed != 0
         if self._attempts is not None:
             self._attempts.opened()
             if self.old != LINK_NONE:
@@ -373,6 +396,18 @@ cdef class Connection:
         elif link == self.old:
             self.old = LINK_NONE
         return 0
+
+
+cdef bytes deflate_params(offer):
+    """The hft_deflate_params of an offer, or None."""
+    cdef hft_deflate_params params
+    if offer is None:
+        return None
+    params.client_no_context_takeover = offer.client_no_context_takeover
+    params.server_no_context_takeover = offer.server_no_context_takeover
+    params.client_max_window_bits = offer.client_max_window_bits or 0
+    params.server_max_window_bits = offer.server_max_window_bits or 0
+    return PyBytes_FromStringAndSize(<const char *>&params, sizeof(params))
 
 
 cdef class Reactor:
@@ -538,6 +573,7 @@ cdef class Reactor:
         request, endpoint, app_ping = connection._request, connection.endpoint, connection._request.app_ping
         cdef bytes host = endpoint.host.encode(), host_header = endpoint.host_header.encode()
         cdef bytes target = endpoint.target.encode(), headers = request.header_lines(endpoint)
+        cdef bytes subprotocols = request.subprotocol_list, deflate = deflate_params(request.compression)
         memset(&config, 0, sizeof(config))
         memset(&err, 0, sizeof(err))
         if endpoint.tls:
@@ -548,6 +584,11 @@ cdef class Reactor:
         config.host_header = PyBytes_AS_STRING(host_header)
         config.target = PyBytes_AS_STRING(target)
         config.headers = PyBytes_AS_STRING(headers)
+        config.subprotocols = PyBytes_AS_STRING(subprotocols)
+        if deflate is not None:
+            config.deflate = <const hft_deflate_params *>PyBytes_AS_STRING(deflate)
+            config.deflate_level = request.compression.level
+            config.deflate_min = request.compression.min_size
         config.message_max = request.max_message
         config.recv_cap = request.recv_queue
         config.send_cap = request.send_queue
@@ -570,7 +611,8 @@ cdef class Reactor:
             config.app_pong_hidden = app_ping.hide
         check_err(hft_reactor_add(&self.r, &link, &config, sock.fileno(), &err), &err)
         sock.detach()
-        self._links[link] = (connection, (host, host_header, target, headers, app_ping, ping, pong))
+        self._links[link] = (connection, (host, host_header, target, headers, subprotocols, deflate, app_ping,
+                                          ping, pong))
         return link
 
     cdef int close_link(self, uint32_t link, uint16_t code) except -2147483648:

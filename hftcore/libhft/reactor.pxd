@@ -1,8 +1,9 @@
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from hftcore.libhft.deflate cimport hft_deflate_params
 from hftcore.libhft.order cimport hft_order_template, hft_order_value
 from hftcore.libhft.status cimport hft_err
-from hftcore.libhft.tls cimport hft_tls_context
+from hftcore.libhft.tls cimport hft_tls, hft_tls_context
 from hftcore.libhft.ws cimport hft_ws_op
 
 
@@ -48,6 +49,10 @@ cdef extern from "hft/reactor.h" nogil:
         const char *host_header
         const char *target
         const char *headers
+        const char *subprotocols
+        const hft_deflate_params *deflate
+        int deflate_level
+        size_t deflate_min
         size_t message_max
         size_t recv_cap
         size_t send_cap
@@ -110,4 +115,5 @@ cdef extern from "hft/reactor.h" nogil:
     int hft_reactor_ping(hft_reactor *r, uint32_t link)
     int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const char *reason, size_t reason_len)
     int hft_reactor_pause(hft_reactor *r, uint32_t link, int on)
+    const hft_tls *hft_reactor_tls(const hft_reactor *r, uint32_t link)
     void hft_reactor_stats(const hft_reactor *r, uint32_t link, hft_link_stats *stats)

@@ -99,6 +99,11 @@ int hft_reactor_pause(hft_reactor *r, uint32_t link, int on) {
     return 0;
 }
 
+const hft_tls *hft_reactor_tls(const hft_reactor *r, uint32_t link) {
+    if (link >= r->config.links_max || !r->links[link].used || !r->links[link].session.conn.use_tls) return NULL;
+    return &r->links[link].session.conn.tls;
+}
+
 void hft_reactor_stats(const hft_reactor *r, uint32_t link, hft_link_stats *stats) {
     const hft_reactor_link *l = &r->links[link];
     const hft_wsclient *ws = &l->session;

@@ -27,21 +27,29 @@ static int is_sane(const hft_link_config_ws *c) {
            c->message_max <= HFT_REACTOR_MESSAGE_MAX;
 }
 
-/* One private mapping: recv, send, plain (TLS) and message, each on pages of its own. The first pages are those of
- * every message, and are taken now. */
+/* One private mapping: recv, send, plain (TLS), then message, inflated and packed (compression), each on pages of its
+ * own. The first pages of the former are those of every message, and are taken now. */
 static int open_memory(hft_reactor_link *l, hft_conn_config *conn, hft_wsclient_config *session) {
     const hft_link_config_ws *c = &l->config;
     conn->recv_cap = page_up(c->recv_cap);
     conn->send_cap = page_up(c->send_cap);
     conn->plain_cap = c->tls != NULL ? conn->recv_cap + HFT_CONN_PLAIN_MAX : 0;
-    l->memory_size = conn->recv_cap + conn->send_cap + conn->plain_cap + page_up(c->message_max);
+    l->spare_sizes[0] = page_up(c->message_max);
+    l->spare_sizes[1] = c->deflate != NULL ? page_up(c->message_max) : 0;
+    l->spare_sizes[2] = c->deflate != NULL ? conn->send_cap : 0;
+    l->memory_size = conn->recv_cap + conn->send_cap + conn->plain_cap;
+    for (size_t i = 0; i < 3; i++) l->memory_size += l->spare_sizes[i];
     l->memory = hft_reactor_map(l->memory_size);
     if (l->memory == NULL) return HFT_E_MEMORY;
     conn->recv_memory = l->memory;
     conn->send_memory = conn->recv_memory + conn->recv_cap;
     conn->plain_memory = conn->send_memory + conn->send_cap;
-    l->message_memory = session->message_memory = conn->plain_memory + conn->plain_cap;
+    l->spare = conn->plain_memory + conn->plain_cap;
+    session->message_memory = l->spare;
     session->message_max = c->message_max;
+    session->inflated_memory = session->message_memory + l->spare_sizes[0];
+    session->packed_memory = session->inflated_memory + l->spare_sizes[1];
+    session->packed_cap = l->spare_sizes[2];
     session->inplace_max = conn->recv_cap / 2; /* or receives would get short behind a frame that is waited for */
     (void)madvise(conn->recv_memory, PAGE, MADV_POPULATE_WRITE); /* only sooner than they would be taken anyway */
     (void)madvise(conn->send_memory, PAGE, MADV_POPULATE_WRITE);
@@ -57,7 +65,9 @@ int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_w
     hft_conn_config conn = {.ring = &r->ring, .slot = link, .scratch_memory = r->scratch, .tls_context = config->tls,
                             .host = config->host, .port = config->port};
     hft_wsclient_config session = {.host_header = config->host_header, .target = config->target,
-                                   .headers = config->headers, .masks = &r->masks, .lingers = 1};
+                                   .headers = config->headers, .subprotocols = config->subprotocols,
+                                   .masks = &r->masks, .lingers = 1, .deflate = config->deflate,
+                                   .deflate_level = config->deflate_level, .deflate_min = config->deflate_min};
     int rc = open_memory(l, &conn, &session);
     if (rc < 0) return hft_fail(err, rc, 0, "connection");
     rc = hft_conn_init(&l->session.conn, &conn, err);
@@ -75,6 +85,7 @@ int hft_reactor_link_open(hft_reactor *r, uint32_t link, const hft_link_config_w
 void hft_reactor_link_free(hft_reactor *r, uint32_t link) {
     hft_reactor_link *l = &r->links[link];
     hft_timers_cancel(&r->timers, link);
+    hft_wsclient_down(&l->session);
     hft_conn_free(&l->session.conn);
     munmap(l->memory, l->memory_size);
     l->used = 0;
@@ -145,8 +156,10 @@ static void trim(hft_reactor *r, hft_reactor_link *l) {
     }
     l->trim_ns = HFT_NEVER;
     hft_conn_trim(&l->session.conn, HFT_LINK_KEEP);
-    if (l->config.message_max > HFT_LINK_KEEP)
-        (void)madvise(l->message_memory + HFT_LINK_KEEP, page_up(l->config.message_max) - HFT_LINK_KEEP, MADV_DONTNEED);
+    uint8_t *spare = l->spare;
+    for (size_t i = 0; i < 3; spare += l->spare_sizes[i++])
+        if (l->spare_sizes[i] > HFT_LINK_KEEP)
+            (void)madvise(spare + HFT_LINK_KEEP, l->spare_sizes[i] - HFT_LINK_KEEP, MADV_DONTNEED);
 }
 
 void hft_reactor_link_opened(hft_reactor *r, uint32_t link) {

@@ -36,10 +36,13 @@ static const uint8_t *take_mask(hft_wsclient_masks *masks) {
 
 void hft_wsclient_init(hft_wsclient *ws, const hft_wsclient_config *config) {
     ws->config = *config;
+    ws->deflate = NULL;
     hft_wsclient_down(ws);
 }
 
 void hft_wsclient_down(hft_wsclient *ws) {
+    hft_deflate_close(ws->deflate);
+    ws->deflate = NULL;
     ws->state = HFT_WSCLIENT_DOWN;
     ws->clean = 0;
     ws->close_code = 1006; /* section 7.1.5 */
@@ -79,8 +82,25 @@ static int make_key(hft_wsclient *ws) {
     return 0;
 }
 
+/* offer: HFT_DEFLATE_VALUE_MAX bytes. */
+static int make_request(hft_wsclient *ws, hft_http1_upgrade *request, char *offer) {
+    const hft_wsclient_config *c = &ws->config;
+    int offer_len = c->deflate != NULL ? hft_deflate_offer(offer, HFT_DEFLATE_VALUE_MAX, c->deflate) : 0;
+    *request = (hft_http1_upgrade){
+        .host = c->host_header, .host_len = strlen(c->host_header),
+        .target = c->target, .target_len = strlen(c->target),
+        .key = ws->key,
+        .headers = c->headers, .headers_len = strlen(c->headers),
+        .subprotocols = c->subprotocols, .subprotocols_len = c->subprotocols != NULL ? strlen(c->subprotocols) : 0,
+        .extensions = offer, .extensions_len = offer_len > 0 ? (size_t)offer_len : 0,
+    };
+    return offer_len < 0 ? offer_len : 0;
+}
+
 int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
     const hft_wsclient_config *config = &ws->config;
+    char offer[HFT_DEFLATE_VALUE_MAX];
+    hft_http1_upgrade request;
     hft_ws_parser_init(&ws->parser, HFT_WS_CLIENT, config->message_memory, config->message_max, config->message_max,
                        config->inplace_max);
     hft_wsclient_masks_refill(config->masks);
@@ -89,13 +109,8 @@ int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns) {
     if (ws->conn.use_tls) cap = HFT_CONN_PLAIN_MAX;
     uint8_t *space = hft_conn_space(&ws->conn, cap);
     if (rc < 0 || space == NULL) return fail(ws, rc < 0 ? rc : HFT_E_CONN_SEND_FULL, "WebSocket upgrade");
-    hft_http1_upgrade request = {
-        .host = config->host_header, .host_len = strlen(config->host_header),
-        .target = config->target, .target_len = strlen(config->target),
-        .key = ws->key,
-        .headers = config->headers, .headers_len = strlen(config->headers),
-    };
-    rc = hft_http1_build_upgrade((char *)space, cap, &request);
+    rc = make_request(ws, &request, offer);
+    if (rc == 0) rc = hft_http1_build_upgrade((char *)space, cap, &request);
     if (rc >= 0) rc = hft_wsclient_send(ws, space, (size_t)rc);
     if (rc < 0) return fail(ws, rc, "WebSocket upgrade");
     ws->state = HFT_WSCLIENT_UPGRADING;
@@ -111,13 +126,29 @@ static int await_response(hft_wsclient *ws) {
     return fail(ws, ws->err.code, ws->err.text);
 }
 
+/* The one extension that is ever offered. */
+static int agree(hft_wsclient *ws, const hft_http1_response *response, hft_err *err) {
+    const hft_wsclient_config *c = &ws->config;
+    hft_deflate_params agreed;
+    int rc = hft_deflate_agree(&agreed, c->deflate, response->extensions, response->extensions_len, err);
+    if (rc == 0) rc = hft_deflate_open(&ws->deflate, &agreed, HFT_WS_CLIENT, c->deflate_level, err);
+    ws->parser.deflate = rc == 0;
+    return rc;
+}
+
 static int take_response(hft_wsclient *ws, hft_wsclient_event *event) {
     size_t len;
     const char *data = (const char *)hft_conn_data(&ws->conn, &len);
-    const hft_http1_upgrade nothing_offered = {.subprotocols_len = 0, .extensions_len = 0};
+    char offer[HFT_DEFLATE_VALUE_MAX];
+    hft_http1_upgrade request;
     hft_http1_response response;
     hft_err err = {0};
-    int rc = hft_http1_parse_upgrade(&response, data, len, &nothing_offered, ws->accept, &err);
+    (void)!make_request(ws, &request, offer);
+    int rc = hft_http1_parse_upgrade(&response, data, len, &request, ws->accept, &err);
+    if (rc > 0 && response.extensions_len != 0) {
+        int agreed = agree(ws, &response, &err);
+        if (agreed < 0) rc = agreed;
+    }
     ws->http_status = (uint16_t)(rc < 0 ? response.status : 0);
     if (rc == HFT_E_HTTP_STATUS && ws->config.lingers) {
         ws->err = err;
@@ -174,26 +205,37 @@ static int on_pong(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_eve
     return 1;
 }
 
+static int fail_protocol(hft_wsclient *ws, int code, const char *text) {
+    uint8_t payload[2];
+    hft_store_be16(payload, hft_ws_close_code(code));
+    if (ws->state == HFT_WSCLIENT_OPEN) (void)!hft_wsclient_put(ws, HFT_WS_OP_CLOSE, payload, sizeof payload);
+    return finish(ws, code, text);
+}
+
+static int on_message(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event) {
+    *event = (hft_wsclient_event){.kind = HFT_WSCLIENT_MESSAGE, .op = frame->op, .data = frame->data,
+                                  .len = frame->len};
+    if (frame->compressed) {
+        event->data = ws->config.inflated_memory;
+        int rc = hft_deflate_decompress(ws->deflate, ws->config.inflated_memory, ws->config.message_max, &event->len,
+                                        frame->data, frame->len);
+        if (rc == 0 && frame->op == HFT_WS_OP_TEXT && !hft_utf8_valid((const char *)event->data, event->len))
+            rc = HFT_E_WS_UTF8;
+        if (rc < 0) return fail_protocol(ws, rc, "compressed message");
+    }
+    ws->messages_in++;
+    ws->payload_in += event->len;
+    return 1;
+}
+
 /* Control frames are dealt with here; 1 = the event is the owner's. */
 static int on_frame(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_event *event, uint64_t now_ns) {
     switch (frame->op) {
     case HFT_WS_OP_PING: return on_ping(ws, frame);
     case HFT_WS_OP_PONG: return on_pong(ws, frame, event, now_ns);
     case HFT_WS_OP_CLOSE: return on_close_frame(ws, frame);
-    default:
-        ws->messages_in++;
-        ws->payload_in += frame->len;
-        *event = (hft_wsclient_event){
-            .kind = HFT_WSCLIENT_MESSAGE, .op = frame->op, .data = frame->data, .len = frame->len};
-        return 1;
+    default: return on_message(ws, frame, event);
     }
-}
-
-static int fail_protocol(hft_wsclient *ws, int code, const char *text) {
-    uint8_t payload[2];
-    hft_store_be16(payload, hft_ws_close_code(code));
-    if (ws->state == HFT_WSCLIENT_OPEN) (void)!hft_wsclient_put(ws, HFT_WS_OP_CLOSE, payload, sizeof payload);
-    return finish(ws, code, text);
 }
 
 static int next_frame(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns) {
@@ -259,15 +301,17 @@ int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) 
     return rc < 0 ? rc : hft_conn_flush(&ws->conn);
 }
 
-/* A message that is longer than a TLS record. Its pieces are masked one after the other where they are encrypted. */
-static int put_pieces(hft_wsclient *ws, hft_ws_op op, const uint8_t *payload, size_t len) {
+/* A compressed message, or one that is longer than a TLS record: its pieces are masked one after the other, with TLS
+ * where they are encrypted. There is room for all. */
+static int put_pieces(hft_wsclient *ws, hft_ws_op op, unsigned flags, const uint8_t *payload, size_t len) {
+    size_t most = ws->conn.use_tls ? HFT_CONN_PLAIN_MAX : len + HFT_WS_HEADER_MAX;
     const uint8_t *mask = take_mask(ws->config.masks);
     if (mask == NULL) return HFT_E_TLS_CONFIG;
     for (size_t done = 0; done < len;) {
-        uint8_t *space = hft_conn_space(&ws->conn, HFT_CONN_PLAIN_MAX);
+        uint8_t *space = hft_conn_space(&ws->conn, most);
         if (space == NULL) return fail(ws, HFT_E_CONN_SEND_FULL, "in a message");
-        size_t head = done == 0 ? hft_ws_put_header(space, op, 0, len, mask) : 0;
-        size_t n = len - done < HFT_CONN_PLAIN_MAX - head ? len - done : HFT_CONN_PLAIN_MAX - head;
+        size_t head = done == 0 ? hft_ws_put_header(space, op, flags, len, mask) : 0;
+        size_t n = len - done < most - head ? len - done : most - head;
         hft_ws_mask_from(space + head, payload + done, n, mask, done);
         int rc = hft_conn_commit(&ws->conn, space, head + n);
         if (rc < 0) return fail(ws, rc, "in a message"); /* its beginning cannot be taken back */
@@ -276,9 +320,22 @@ static int put_pieces(hft_wsclient *ws, hft_ws_op op, const uint8_t *payload, si
     return hft_conn_flush(&ws->conn);
 }
 
+static int has_room(const hft_wsclient *ws, size_t len) {
+    return hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CONTROL_ROOM);
+}
+
+/* Room comes first: what was compressed must leave, or the peer would know another context than we. */
+static int put_compressed(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+    size_t bound = hft_deflate_bound(ws->deflate, len), packed_len;
+    if (bound > ws->config.packed_cap || !has_room(ws, bound)) return HFT_E_CONN_SEND_FULL;
+    int rc = hft_deflate_compress(ws->deflate, ws->config.packed_memory, bound, &packed_len, payload, len);
+    return rc < 0 ? rc : put_pieces(ws, op, HFT_WS_FLAG_COMPRESSED, ws->config.packed_memory, packed_len);
+}
+
 static int put_message(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
-    if (!hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CONTROL_ROOM)) return HFT_E_CONN_SEND_FULL;
-    if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_pieces(ws, op, payload, len);
+    if (ws->deflate != NULL && len >= ws->config.deflate_min && len != 0) return put_compressed(ws, op, payload, len);
+    if (!has_room(ws, len)) return HFT_E_CONN_SEND_FULL;
+    if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_pieces(ws, op, 0, payload, len);
     const uint8_t *frame;
     size_t frame_len;
     int rc = build(ws, &frame, &frame_len, op, payload, len);

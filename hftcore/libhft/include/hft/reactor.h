@@ -3,12 +3,13 @@
  * A link is handed a connected socket and goes through TLS and the upgrade by itself. Events are pulled:
  * hft_reactor_next returns 1 and an event, 0 where there is none, or < 0 where the ring failed. Nothing calls up.
  * A link ends with exactly one HFT_REACTOR_CLOSED. All memory of a link is one mapping, taken when it is added and
- * given back when it has closed; pages are used as they are needed. Not thread-safe but for hft_reactor_wake; the thread
- * that opens is the one that uses. */
+ * given back when it has closed; pages are used as they are needed. Not thread-safe but for hft_reactor_wake; the
+ * thread that opens is the one that uses. */
 #ifndef HFT_REACTOR_H
 #define HFT_REACTOR_H
 
 #include "hft/clock.h"
+#include "hft/deflate.h"
 #include "hft/order.h"
 #include "hft/timers.h"
 #include "hft/wsclient.h"
@@ -47,6 +48,10 @@ typedef struct {
     const char *host;           /* for TLS: SNI and the certificate */
     uint16_t port;
     const char *host_header, *target, *headers;
+    const char *subprotocols;   /* offered, best first: "a, b"; NULL: none */
+    const hft_deflate_params *deflate; /* offered; NULL: messages are not compressed */
+    int deflate_level;
+    size_t deflate_min;         /* shorter messages are sent as they are */
     size_t message_max;         /* longest message that is taken, bytes */
     size_t recv_cap, send_cap;  /* buffers, bytes */
     uint64_t handshake_ns, ping_interval_ns, ping_timeout_ns, close_ns; /* 0: never */
@@ -85,7 +90,8 @@ typedef struct {
     uint8_t *memory; size_t memory_size;
     uint64_t recv_ns, kernel_ns, opened_ns;
     uint64_t up_by_ns, over_by_ns, next_ping_ns, next_app_ping_ns, trim_ns; /* deadlines, UINT64_MAX = none */
-    uint8_t *message_memory;
+    uint8_t *spare;             /* of that memory, what only long messages use much of: pieces of ... */
+    size_t spare_sizes[3];
     uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
@@ -156,6 +162,8 @@ HFT_NODISCARD int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t
                                          size_t reason_len);
 /* Paused, a link gives out no message, and soon receives nothing, so that TCP holds up the peer. */
 HFT_NODISCARD int hft_reactor_pause(hft_reactor *r, uint32_t link, int on);
+/* The link's TLS, or NULL. */
+const hft_tls *hft_reactor_tls(const hft_reactor *r, uint32_t link);
 void hft_reactor_stats(const hft_reactor *r, uint32_t link, hft_link_stats *stats);
 
 #endif

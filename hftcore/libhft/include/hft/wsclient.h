@@ -6,6 +6,7 @@
 #define HFT_WSCLIENT_H
 
 #include "hft/conn.h"
+#include "hft/deflate.h"
 #include "hft/http1.h"
 #include "hft/ws.h"
 
@@ -45,11 +46,17 @@ void hft_wsclient_masks_refill(hft_wsclient_masks *masks);
 /* Everything is the owner's and outlives the session. Strings end with NUL. */
 typedef struct {
     const char *host_header, *target, *headers;
+    const char *subprotocols; /* offered, best first: "a, b"; NULL: none */
     hft_wsclient_masks *masks;
     uint8_t *message_memory; /* for fragments, and frames longer than inplace_max */
     size_t message_max;      /* its size, and the limit on any message */
     size_t inplace_max;      /* longest frame that is waited for in the connection's receive buffer, which has to hold
                                 it */
+    const hft_deflate_params *deflate; /* offered; NULL: messages are not compressed */
+    int deflate_level;
+    size_t deflate_min;      /* shorter messages are sent as they are */
+    uint8_t *inflated_memory; /* deflate: message_max bytes */
+    uint8_t *packed_memory; size_t packed_cap; /* deflate: for a message as it is sent */
     uint8_t lingers;         /* 1: the peer ends the connection first, as section 7.1.1 advises; 0: we do, to be back
                                 sooner */
 } hft_wsclient_config;
@@ -71,6 +78,7 @@ typedef struct {
     uint64_t pings_sent, pings_answered;
     uint64_t ping_ns[HFT_WSCLIENT_PINGS]; /* when it was sent, by serial number */
     uint64_t messages_in, messages_out, payload_in, payload_out; /* whole messages, as the owner sees them */
+    hft_deflate *deflate;      /* NULL unless the server agreed */
     size_t consumed;           /* bytes of the event handed out last */
     hft_err err;               /* why the session ended, where the connection did not fail by itself */
 } hft_wsclient;
