@@ -132,6 +132,7 @@ static socklen_t address_len(const hft_address *address) {
 static void begin(hft_conn *conn, const hft_address *address) {
     buffer_reset(&conn->recv);
     buffer_reset(&conn->plain);
+    conn->tls_unfinished = 0;
     send_drop(conn);
     conn->paused = 0;
     conn->send_error = 0;
@@ -199,6 +200,7 @@ static int tls_handshake(hft_conn *conn) {
 
 int hft_conn_pump(hft_conn *conn) {
     if (!conn->use_tls || conn->state != HFT_CONN_OPEN) return 0;
+    if (conn->recv.head == conn->recv.tail && !conn->tls_unfinished) return 0;
     hft_buffer *plain = &conn->plain;
     buffer_make_room(plain, HFT_CONN_PLAIN_MAX);
     size_t before = plain->tail;
@@ -209,7 +211,9 @@ int hft_conn_pump(hft_conn *conn) {
         rc = hft_tls_read(&conn->tls, plain->data + plain->tail, plain->cap - plain->tail);
         if (rc <= 0) break;
         plain->tail += (size_t)rc;
+        if (conn->tls.in_len == 0) break; /* a call that finds nothing costs a third of one that does */
     }
+    conn->tls_unfinished = rc < 0 || plain->tail == plain->cap;
     tls_taken(conn);
     tls_output_end(conn, place);
     int flushed = hft_conn_flush(conn);

@@ -11,7 +11,7 @@
 
 #define REAP_MAX 32     /* completions taken from the ring at once */
 #define DIRECT_MAX 4    /* receives that a spinning owner tries itself: each costs a system call in every turn */
-#define DIRECT_TURNS 4  /* so many turns of these to one look at the rest */
+#define DIRECT_TURNS 8  /* so many turns of these to one look at the rest */
 #define HOT_TURNS 4096u /* a socket that was silent for longer has no claim to a place among these; some milliseconds */
 #define SQ_ENTRIES_MAX 1024u
 
@@ -26,8 +26,8 @@ typedef struct {
     uint32_t n_direct, n_armed; /* receives tried by us, and left to the kernel */
     uint32_t turn;
     uint32_t *last_turn;        /* by slot: when its latest receive began */
-    hft_ring_completion *done;  /* of direct receives, a ring: at most one of a slot waits to be taken */
-    uint32_t done_head, done_len;
+    hft_ring_completion *done;  /* of what was done directly, a ring: of a slot one receive and one send at most */
+    uint32_t done_head, done_len, done_cap;
     hft_ring_message *messages; /* by slot, of stamped receives; pages of those that have none are never touched */
     int event_fd;
     uint8_t event_registered, armed;
@@ -44,7 +44,7 @@ static struct io_uring_sqe *get_sqe(uring *u) {
 
 static void add_done(uring *u, uint64_t tag, int32_t result, uint64_t kernel_ns) {
     if (u->done_len == 0) u->done_head = 0; /* which keeps to the same few pages */
-    u->done[(u->done_head + u->done_len++) % u->n_slots] = (hft_ring_completion){tag, result, kernel_ns};
+    u->done[(u->done_head + u->done_len++) % u->done_cap] = (hft_ring_completion){tag, result, kernel_ns};
 }
 
 static int arm_recv(uring *u, uint64_t tag, int fd, void *buf, size_t len) {
@@ -122,10 +122,21 @@ static int start_recv(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t le
 
 /* ---- operations ---- */
 
+/* A send that the socket has room for, as nearly each has, is done before a ring would have been told of it: 0.3 us
+ * less than submitting one. While another event loop sleeps nobody would look for its completion. */
+static int send_now(uring *u, uint64_t tag, int fd, const void *buf, size_t len) {
+    if (u->armed || u->done_len == u->done_cap) return 0;
+    ssize_t n = send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    add_done(u, tag, n < 0 ? -errno : (int32_t)n, 0);
+    return 1;
+}
+
 static int uring_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t len) {
     uring *u = ring->impl;
     if (hft_ring_tag_slot(tag) >= u->n_slots) return HFT_E_ARGUMENT;
     if (hft_ring_is_recv(hft_ring_tag_op(tag))) return start_recv(ring, tag, fd, buf, len);
+    if (hft_ring_tag_op(tag) == HFT_OP_SEND && send_now(u, tag, fd, buf, len)) return 0;
     struct io_uring_sqe *sqe = get_sqe(u);
     if (sqe == NULL) return HFT_E_RING_FULL;
     switch (hft_ring_tag_op(tag)) {
@@ -183,7 +194,7 @@ static int uring_next(hft_ring *ring, hft_ring_completion *completion) {
     uring *u = ring->impl;
     if (u->done_len != 0) {
         *completion = u->done[u->done_head];
-        u->done_head = (u->done_head + 1) % u->n_slots;
+        u->done_head = (u->done_head + 1) % u->done_cap;
         u->done_len--;
         return 1;
     }
@@ -312,7 +323,8 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     u->n_slots = slots;
     u->turn = HOT_TURNS; /* no socket starts as one that had a message lately */
     u->last_turn = calloc(slots, sizeof *u->last_turn);
-    u->done = calloc(slots, sizeof *u->done);
+    u->done_cap = 2 * slots;
+    u->done = calloc(u->done_cap, sizeof *u->done);
     u->messages = calloc(slots, sizeof *u->messages);
     u->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = u->event_fd < 0 ? hft_fail(err, -errno, 0, "eventfd") : 0;

@@ -54,6 +54,7 @@ typedef struct {
     uint8_t *scratch;   /* TLS: where a message is built before encryption */
     size_t scratch_cap;
     hft_tls tls;
+    uint8_t tls_unfinished; /* it may hold data, or a failure, that nothing received will announce */
     hft_address address;
     uint64_t bytes_in, bytes_out;
     hft_err err; /* why it closed */

@@ -2,8 +2,8 @@
  *
  * An operation is started with a tag and ends as exactly one completion that carries the tag. Buffers belong to
  * the kernel from start to completion, cancelled or not. At most one operation of each kind is in flight on a slot.
- * Operations are queued until hft_ring_submit or hft_ring_wait hands them over. Not thread-safe; with io_uring
- * open, use and close happen on one thread (IORING_SETUP_SINGLE_ISSUER). */
+ * Operations are queued until hft_ring_submit or hft_ring_wait hands them over, but a send may be done at once.
+ * Not thread-safe; with io_uring open, use and close happen on one thread (IORING_SETUP_SINGLE_ISSUER). */
 #ifndef HFT_RING_H
 #define HFT_RING_H
 
