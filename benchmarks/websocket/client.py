@@ -24,9 +24,12 @@ import uvloop
 import websockets
 import websockets.sync.client
 
+import hftcore.reactor
 from benchmarks import native
 from benchmarks.websocket import PAYLOAD
 from benchmarks.websocket.meter import Meter
+from hftcore.reactor import Connection, Handler, Message, Reactor
+from hftcore.tls import TLSContext
 
 ENCODED = PAYLOAD.encode()
 
@@ -43,6 +46,12 @@ class Task:
     @property
     def tls(self) -> ssl.SSLContext | None:
         return ssl.create_default_context(cafile=self.ca_file) if self.url.startswith("wss") else None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Of hftcore's connections. No pings: who waits for its turn answers none."""
+        tls = {"tls": TLSContext(ca_file=self.ca_file)} if self.url.startswith("wss") else {}
+        return {"ping_interval_s": 0, **tls}
 
 
 def check(text: str) -> None:
@@ -100,6 +109,50 @@ def picows_python(task: Task) -> Coroutine[Any, Any, None]:
 
 def picows_default(task: Task) -> Coroutine[Any, Any, None]:
     return use_picows(task, lambda: Listener(Meter(task.path)), False)
+
+
+# ---- hftcore ----
+
+FOREVER = float("inf")
+
+
+class PythonHandler(Handler):
+    def __init__(self, meter: Meter) -> None:
+        self.meter = meter
+
+    def send(self, connection: Connection) -> None:
+        if self.meter.timing_send:
+            before = perf_counter_ns()
+            connection.send_text(ENCODED)
+            self.meter.sent(before)
+        else:
+            connection.send_text(ENCODED)
+
+    def on_open(self, connection: Connection) -> None:
+        if self.meter.turn("ready"):
+            self.send(connection)
+
+    def on_message(self, connection: Connection, message: Message) -> None:
+        check(message.text)
+        if self.meter.arrived() or self.meter.turn("done"):
+            self.send(connection)
+        else:
+            connection.close()
+
+
+def use_reactor(task: Task, handler: Handler) -> None:
+    with Reactor(spin_us=FOREVER) as reactor:
+        reactor.connect(task.url, handler, **task.options)
+        reactor.run()
+
+
+def hft_cython(task: Task) -> None:
+    module = native.extension("websocket/hft_handler.pyx", hftcore.reactor.__file__)
+    use_reactor(task, module.MeterHandler(task.path.encode(), ENCODED))
+
+
+def hft_python(task: Task) -> None:
+    use_reactor(task, PythonHandler(Meter(task.path)))
 
 
 # ---- aiohttp, websockets ----
@@ -160,6 +213,8 @@ def on_asyncio(use: Callable[[Task], Coroutine[Any, Any, None]]) -> Callable[[Ta
 
 
 CLIENTS: dict[str, Callable[[Task], None]] = {
+    "hftcore, Cython handler, spin": hft_cython,
+    "hftcore, Python handler, spin": hft_python,
     "picows, Cython listener, uvloop spinning": on_uvloop(picows_cython),
     "picows, Python listener, uvloop spinning": on_uvloop(picows_python),
     "picows, Python listener, uvloop": on_uvloop(picows_default),

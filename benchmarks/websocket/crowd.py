@@ -19,6 +19,8 @@ from benchmarks.e2e.tick_to_trade import Processes, expect
 from benchmarks.websocket.crowd_client import CLIENTS, Opened, Ran, Task
 
 OURS = "hftcore, Cython handler, sleep"
+PING_S = 10  # of the curve: so long a silence, and then a ping
+MOST_RATE = 50_000  # messages a second that the server has no trouble to send, TLS included
 
 
 def tell(process: subprocess.Popen[str], line: str) -> None:
@@ -129,3 +131,27 @@ def run(names: Sequence[str], quick: bool, progress: samples.Progress) -> dict[s
     return {
         name: {"websocket_1000": run_busy, "websocket_idle_10000": run_idle}[name](quick, progress) for name in names
     }
+
+
+def curve(kinds: Sequence[str], seconds: float = 4.0) -> Iterator[str]:
+    """Lines of a table in Markdown: from one connection to 10,000."""
+    yield "| client | connections | bytes each | opening all, s | messages/s | CPU ns each | p50, µs | p99, µs | idle CPU |"
+    yield "|---|---|---|---|---|---|---|---|---|"
+    for kind in kinds:
+        for tls in (False, True):
+            for connections in (1, 10, 100, 1000, 10_000):
+                with crowd(kind, connections, tls, PING_S) as here:
+                    ran, side = here.run(seconds, min(100 * connections, MOST_RATE))
+                    idle, _ = here.run(PING_S)
+                took = side.summary()
+                cells = [
+                    f"{kind}, {'wss' if tls else 'ws'}", f"{connections:,}", f"{here.opened.memory / connections:,.0f}",
+                    f"{here.opened.seconds:.2f}", f"{ran.messages / seconds:,.0f}", f"{cpu_each(ran):,.0f}",
+                    f"{took['p50'] / 1000:,.1f}", f"{took['p99'] / 1000:,.1f}", f"{100 * idle.cpu_s / PING_S:.2f} %",
+                ]  # fmt: skip
+                yield f"| {' | '.join(cells)} |"
+
+
+if __name__ == "__main__":
+    for line in curve(sys.argv[1:] or list(CLIENTS)):
+        print(line, flush=True)

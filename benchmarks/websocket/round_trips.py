@@ -60,7 +60,7 @@ class Plan:
     count: int
 
 
-FULL = Plan(turns=60, count=600)
+FULL = Plan(turns=40, count=600)
 QUICK = Plan(turns=2, count=40)
 
 
