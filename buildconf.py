@@ -64,6 +64,9 @@ EXTENSIONS = (
     "engine",
     "_message",
     "reactor",
+    "_session",
+    "_aio",
+    "_blocking",
 )
 SYSTEM_EXTENSIONS = {
     "_codec": ("z",),

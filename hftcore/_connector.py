@@ -74,7 +74,8 @@ def _prepare(sock: socket.socket, request: Request) -> None:
 
 
 @contextlib.contextmanager
-def _closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+def closed_on_error(sock: socket.socket) -> Iterator[socket.socket]:
+    """Closes the socket if the block raises."""
     try:
         yield sock
     except BaseException:
@@ -143,7 +144,7 @@ async def _dial(request: Request, host: str, port: int) -> socket.socket:
     """TCP to whichever address of the host answers first (RFC 8305); an OSError names host and port."""
 
     def new_socket(info: _AddrInfo) -> socket.socket:
-        with _closed_on_error(socket.socket(info[0], info[1], info[2])) as sock:
+        with closed_on_error(socket.socket(info[0], info[1], info[2])) as sock:
             _prepare(sock, request)
             return sock
 
@@ -161,7 +162,7 @@ async def _dial(request: Request, host: str, port: int) -> socket.socket:
 
 
 async def _dial_unix(request: Request, path: str) -> socket.socket:
-    with _closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock, _naming(path):
+    with closed_on_error(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as sock, _naming(path):
         _prepare(sock, request)
         sock.setblocking(False)
         await asyncio.get_running_loop().sock_connect(sock, path)
@@ -201,7 +202,7 @@ async def _through_http(request: Request, proxy: Proxy, host: str, port: int) ->
         pair = f"{proxy.username}:{proxy.password}".encode()
         lines.append(f"Proxy-Authorization: Basic {base64.b64encode(pair).decode()}")
     where = format_endpoint(proxy.host, proxy.port)
-    with _closed_on_error(await _dial(request, proxy.host, proxy.port)) as sock, _naming(where):
+    with closed_on_error(await _dial(request, proxy.host, proxy.port)) as sock, _naming(where):
         await loop.sock_sendall(sock, "\r\n".join([*lines, "", ""]).encode())
         head = b""
         while b"\r\n\r\n" not in head:
@@ -229,14 +230,16 @@ async def _open(request: Request, endpoint: Endpoint) -> socket.socket:
     return await _dial(request, host, port or endpoint.port)
 
 
-async def open_socket(request: Request, endpoint: Endpoint) -> socket.socket:
+async def open_socket(request: Request, endpoint: Endpoint, *, timeout_s: float | None = None) -> socket.socket:
     """A socket connected to the endpoint, in blocking mode, closed on exec; the caller's to close or detach.
+
+    timeout_s: what is left of ``connect_timeout_s``; None = all of it.
 
     Raises ConnectionLost (``HFT_E_CONN_RESOLVE``, ``HFT_E_CONN_CONNECT_TIMEOUT``, ``HFT_E_CONN_PROXY``) or OSError,
     which name where it failed. Cancelled, it leaves no socket behind.
     """
     try:
-        async with asyncio.timeout(request.connect_timeout_s) as scope:
+        async with asyncio.timeout(request.connect_timeout_s if timeout_s is None else timeout_s) as scope:
             sock = await _open(request, endpoint)
     except TimeoutError:
         if not scope.expired():
@@ -246,14 +249,19 @@ async def open_socket(request: Request, endpoint: Endpoint) -> socket.socket:
     return sock
 
 
-async def open_first(request: Request, endpoints: Sequence[int]) -> tuple[int, socket.socket]:
+async def open_first(
+    request: Request, endpoints: Sequence[int], *, timeout_s: float | None = None
+) -> tuple[int, socket.socket]:
     """Dials several endpoints of the request at once; the number and socket of the first that answers, as open_socket.
 
     If all fail, the error of the last one to do so is raised.
     """
     if len(endpoints) == 1:
-        return endpoints[0], await open_socket(request, request.endpoints[endpoints[0]])
-    tasks = {asyncio.create_task(open_socket(request, request.endpoints[number])): number for number in endpoints}
+        return endpoints[0], await open_socket(request, request.endpoints[endpoints[0]], timeout_s=timeout_s)
+    tasks = {
+        asyncio.create_task(open_socket(request, request.endpoints[number], timeout_s=timeout_s)): number
+        for number in endpoints
+    }
     try:
         pending, problem = set(tasks), None
         while pending:
@@ -303,10 +311,10 @@ class Job:
         if self._task is not None:
             self._task.cancel()
 
-    async def _run(self, request: Request, endpoints: tuple[int, ...]) -> None:
+    async def _run(self, request: Request, endpoints: tuple[int, ...], timeout_s: float | None) -> None:
         number, sock, problem = -1, None, None
         try:
-            number, sock = await open_first(request, endpoints)
+            number, sock = await open_first(request, endpoints, timeout_s=timeout_s)
         except asyncio.CancelledError:
             pass
         except Exception as error:
@@ -335,7 +343,9 @@ class Connector:
         self._lock = threading.Lock()
         self._loop = None
 
-    def submit(self, request: Request, endpoints: Sequence[int], callback: Callback) -> Job:
+    def submit(
+        self, request: Request, endpoints: Sequence[int], callback: Callback, *, timeout_s: float | None = None
+    ) -> Job:
         """Opens a socket to the first to answer of these endpoints of the request (numbers), as ``open_first``.
 
         ``callback(endpoint, socket, None)`` or ``callback(-1, None, error)`` is called once, on the connector's thread,
@@ -343,12 +353,16 @@ class Connector:
         """
         job = Job(callback)
         job._loop = loop = self._running()
-        loop.call_soon_threadsafe(self._start, loop, job, request, tuple(endpoints))
+        loop.call_soon_threadsafe(self._start, loop, job, request, tuple(endpoints), timeout_s)
         return job
 
     @staticmethod
-    def _start(loop: asyncio.AbstractEventLoop, job: Job, request: Request, endpoints: tuple[int, ...]) -> None:
-        job._task = loop.create_task(job._run(request, endpoints))  # if it is cancelled by now, _stop follows
+    def _start(
+        loop: asyncio.AbstractEventLoop, job: Job, request: Request, endpoints: tuple[int, ...], timeout_s: float | None
+    ) -> None:
+        job._task = loop.create_task(
+            job._run(request, endpoints, timeout_s)
+        )  # if it is cancelled by now, _stop follows
 
     def _running(self) -> asyncio.AbstractEventLoop:
         with self._lock:

@@ -15,6 +15,7 @@ cdef extern from "hft/ring.h" nogil:
 
     ctypedef struct hft_ring:
         hft_ring_backend backend
+        uint8_t spins
 
 
 cdef extern from "hft/reactor.h" nogil:
@@ -100,6 +101,7 @@ cdef extern from "hft/reactor.h" nogil:
     ctypedef struct hft_reactor:
         hft_ring ring
         hft_reactor_config config
+        uint64_t now_ns
 
     int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *err)
     void hft_reactor_close(hft_reactor *r)

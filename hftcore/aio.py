@@ -1,0 +1,158 @@
+"""WebSocket connections for asyncio, on any event loop.
+
+    async with connect("wss://stream.binance.com/ws/btcusdt@bookTicker") as ws:
+        async for message in ws:
+            print(message)
+
+An event loop's connections share one reactor, whose descriptor the loop watches. ``spin_us`` makes the coroutine that
+waits for a message poll the network itself, for so many microseconds before it sleeps: the wake-up it saves is worth
+more than all the rest of the way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Generator, Sequence
+from typing import Any, Literal, Unpack
+
+from hftcore._aio import ClientConnection
+from hftcore._connector import closed_on_error, open_first
+from hftcore._request import AppPing, Deflate, Options, Request
+from hftcore.errors import ConfigError, HandshakeError, HftError
+from hftcore.reconnect import Attempt, Reconnect, Schedule
+
+__all__ = ["AppPing", "ClientConnection", "Deflate", "Reconnect", "connect"]
+
+
+class connect:  # noqa: N801  a function for its users
+    """A connection: ``await connect(url)``, ``async with connect(url) as ws``, ``async for ws in connect(url)``.
+
+    url: ``wss://HOST[:PORT]/PATH``, ``ws``, ``ws+unix``, ``wss+unix``; with ``reconnect`` also several. spin_us: how
+    long a coroutine that waits for a message polls before it sleeps; ``float("inf")``: it only polls, and takes a core.
+    backend: "io_uring", "epoll", or "auto". options: see ``hftcore._request.Request``.
+
+    With ``reconnect`` attempts go on as it says; ``async for`` makes a new connection each time the one before has
+    ended, until the body breaks out of the loop. Raises ConfigError at once; awaited, OSError, ConnectionLost, TLSError
+    or HandshakeError.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        spin_us: float = 0.0,
+        backend: Literal["auto", "io_uring", "epoll"] = "auto",
+        **options: Unpack[Options],
+    ) -> None:
+        self._request = Request.parse(url, **options)
+        if backend not in ("auto", "io_uring", "epoll"):
+            raise ConfigError(f"backend {backend!r}: auto, io_uring or epoll")
+        if not isinstance(spin_us, int | float) or not spin_us >= 0:
+            raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
+        self._backend = backend
+        self._spin_us = float(spin_us)
+        self._ws: ClientConnection | None = None
+
+    def __await__(self) -> Generator[Any, Any, ClientConnection]:
+        return self._connect().__await__()
+
+    async def __aenter__(self) -> ClientConnection:
+        self._ws = await self._connect()
+        return self._ws
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        assert self._ws is not None
+        await self._ws.close()
+
+    async def __aiter__(self) -> AsyncIterator[ClientConnection]:
+        """Connections, one after the other; each is closed when the loop's body is done with it."""
+        policy = self._request.reconnect or Reconnect()
+        schedule = Schedule(policy, len(self._request.endpoints))
+        ws = await self._attempts(schedule, schedule.begin())
+        while True:
+            successor = asyncio.create_task(self._succeed(schedule, ws, policy))
+            try:
+                yield ws
+            finally:
+                successor.cancel()
+                await ws.close()
+                following = await _result_of(successor)
+                if isinstance(following, ClientConnection) and sys.exception() is not None:
+                    following.abort()
+            if isinstance(following, ClientConnection):
+                ws = following
+                continue
+            attempt = following or schedule.lost(ws.error, time.monotonic())
+            if attempt is None:
+                if ws.error is not None:
+                    raise ws.error
+                return
+            ws = await self._attempts(schedule, attempt)
+
+    async def _succeed(self, schedule: Schedule, ws: ClientConnection, policy: Reconnect) -> ClientConnection | Attempt:
+        """Once the connection is too old: its successor, open, or if they may not overlap what opens it."""
+        at_s = schedule.replace_at_s
+        if at_s is None:
+            await ws.wait_closed()
+            raise asyncio.CancelledError
+        await asyncio.sleep(max(0.0, at_s - time.monotonic()))
+        if policy.overlap_s is None:
+            await ws.close()
+            return schedule.begin()
+        following = await self._attempts(schedule, schedule.begin())
+        try:
+            await ws.close()
+        except BaseException:
+            following.abort()
+            raise
+        return following
+
+    # ---- attempts ----
+
+    async def _connect(self) -> ClientConnection:
+        if self._request.reconnect is None:
+            return (await self._open((0,)))[1]
+        schedule = Schedule(self._request.reconnect, len(self._request.endpoints))
+        return await self._attempts(schedule, schedule.begin())
+
+    async def _attempts(self, schedule: Schedule, attempt: Attempt) -> ClientConnection:
+        while True:
+            await asyncio.sleep(attempt.delay_s)
+            try:
+                number, ws = await self._open(attempt.endpoints)
+            except (HftError, OSError) as error:
+                following = schedule.failed(error)
+                if following is None:
+                    raise
+                attempt = following
+            else:
+                schedule.opened(number, time.monotonic())
+                return ws
+
+    async def _open(self, endpoints: tuple[int, ...]) -> tuple[int, ClientConnection]:
+        """One attempt: a socket, TLS, the upgrade, and as many redirects as are followed."""
+        request, deadline_s, first = self._request, time.monotonic() + self._request.connect_timeout_s, -1
+        while True:
+            number, sock = await open_first(request, endpoints, timeout_s=deadline_s - time.monotonic())
+            first = number if first < 0 else first
+            endpoint = request.endpoints[number]
+            with closed_on_error(sock):
+                ws = ClientConnection(request, self._backend, self._spin_us)
+                ws._attach(sock, endpoint, deadline_s - time.monotonic())
+            try:
+                await ws._opened()
+            except HandshakeError as error:
+                location = next((value for name, value in error.headers if name.lower() == "location"), None)
+                following = request.redirected(endpoint, error.status, location)
+                if following is None:
+                    raise
+                request, endpoints = following, (0,)
+            else:
+                return first, ws
+
+
+async def _result_of(task: asyncio.Task[ClientConnection | Attempt]) -> ClientConnection | Attempt | None:
+    (end,) = await asyncio.gather(task, return_exceptions=True)
+    return None if isinstance(end, BaseException) else end
