@@ -89,11 +89,15 @@ static void test_request_offers(void) {
         request = offering(subprotocols[i], "");
         CHECK_EQ(hft_http1_build_upgrade(out, sizeof out, &request), HFT_E_ARGUMENT);
     }
-    static const char *const extensions[] = {" ", ",", ";", "a;", "a; =b", "a; b=", "a b", "a=b", "a\r\nX: y", "a; b=\"",
+    static const char *const extensions[] = {" ", ",", ";", ";a", "a;", "a; b=\"c", "a; =b", "a; b=", "a b", "a=b", "a\r\nX: y", "a; b=\"",
                                              "a; b=\"\"", "a; b=\"c d\"", "a; b=\"c\\", "a; b=c d", "\"a\""};
     for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
+        char *exact = malloc(strlen(extensions[i]));
+        memcpy(exact, extensions[i], strlen(extensions[i]));
         request = offering("", extensions[i]);
+        request.extensions = exact;
         CHECK_EQ(hft_http1_build_upgrade(out, sizeof out, &request), HFT_E_ARGUMENT);
+        free(exact);
     }
 }
 
@@ -351,10 +355,10 @@ static void check_request(const char *head) {
 static void test_server_request(void) {
     check_request(REQUEST_LINE FIELDS "\r\n");
     check_request(REQUEST_LINE VERSIONED KEYED "connection:keep-alive,upgrade\r\nUPGRADE: h2c, WebSocket\r\n" HOST
-                               "Content-Length: 0\r\nUser-Agent: caf\xc3\xa9\r\n\r\n");
+                               "Content-Length: 0\r\nUpgrade: h2c\r\nConnection: close\r\nUser-Agent: caf\xc3\xa9\r\n\r\n");
     hft_http1_request request;
     static const char lists[] = REQUEST_LINE FIELDS PROTOCOL "\r\n" PROTOCOL "a, b\r\n" EXTENSIONS "x; y\r\n" PROTOCOL
-                                                   "c\r\n" EXTENSIONS "z\r\n" PROTOCOL "d\r\n\r\n\x81";
+                                                   "c\r\n" EXTENSIONS "z\r\n" PROTOCOL "d\r\n" PROTOCOL "\r\n\r\n\x81";
     CHECK_EQ(hft_http1_parse_request(&request, lists, sizeof lists - 1, NULL), sizeof lists - 2);
     CHECK_EQ(request.subprotocols_len, 10);
     CHECK_MEM(request.subprotocols, "a, b, c, d", 10);
@@ -391,6 +395,7 @@ static void test_server_request_refused(void) {
         REQUEST_LINE HOST "Upgrade: h2c\r\n" CONNECTION KEYED VERSIONED "\r\n",
         REQUEST_LINE "Sec-WebSocket-Version: 8\r\n", REQUEST_LINE VERSIONED VERSIONED, REQUEST_LINE KEYED KEYED,
         REQUEST_LINE "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=A\r\n", REQUEST_LINE "Sec-WebSocket-Key: AAAA\r\n",
+        REQUEST_LINE "Sec-WebSocket-Key: " KEY "\t" KEY "\r\n", REQUEST_LINE "Sec-WebSocket-Key: AAAA" KEY "\r\n",
     };
     for (size_t i = 0; i < sizeof no_upgrade / sizeof no_upgrade[0]; i++)
         check_request_refused(no_upgrade[i], HFT_E_HTTP_UPGRADE);
@@ -431,6 +436,8 @@ static void test_server_response(void) {
     CHECK_MEM(response.subprotocol, "b", 1);
     CHECK_MEM(response.extensions, "x; z", 4);
     CHECK_EQ(respond(out, sizeof out, "s3pPLMBiTxaQ9kYGzzhZRbK+xO==", "", ""), HFT_E_ARGUMENT);
+    CHECK_EQ(respond(out, sizeof out, KEY "AAAA", "", ""), HFT_E_ARGUMENT);
+    CHECK_EQ(respond(out, sizeof out, "AAAAAAAAAAAAAAAAAAAAAAAAAAAA", "", ""), HFT_E_ARGUMENT); /* 21 bytes */
     CHECK_EQ(respond(out, sizeof out, ACCEPT, "a, b", ""), HFT_E_ARGUMENT);
     CHECK_EQ(respond(out, sizeof out, ACCEPT, "a\r\nX: y", ""), HFT_E_ARGUMENT);
     CHECK_EQ(respond(out, sizeof out, ACCEPT, "", "a\r\nX: y"), HFT_E_ARGUMENT);

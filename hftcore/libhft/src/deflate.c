@@ -182,7 +182,6 @@ int hft_deflate_answer(char *out, size_t cap, hft_deflate_params *agreed, const 
 struct hft_deflate {
     z_stream inflater, deflater;
     size_t size, used; /* of the mapping that begins with this struct */
-    int sealed;        /* zlib has all that it gets */
     int reset_inflater, reset_deflater;
     int failed;
 };
@@ -193,7 +192,7 @@ static const uint8_t tail[4] = {0x00, 0x00, 0xff, 0xff};
 static voidpf take_memory(voidpf opaque, uInt items, uInt size) {
     hft_deflate *d = opaque;
     size_t start = (d->used + 63) & ~(size_t)63, len = (size_t)items * size;
-    if (d->sealed || start > d->size || len > d->size - start) return Z_NULL;
+    if (start > d->size || len > d->size - start) return Z_NULL;
     d->used = start + len;
     return (uint8_t *)d + start;
 }
@@ -225,11 +224,10 @@ static int open_deflater(hft_deflate *d, int bits, int level) {
 }
 
 /* Gives back the pages that nothing was taken from. */
-static int seal(hft_deflate *d) {
+static int trim(hft_deflate *d) {
     size_t page = (size_t)sysconf(_SC_PAGESIZE), keep = (d->used + page - 1) & ~(page - 1);
     if (munmap((uint8_t *)d + keep, d->size - keep) != 0) return -errno;
-    d->size = keep;
-    d->sealed = 1;
+    d->size = keep; /* from now on there is nothing more to take */
     return 0;
 }
 
@@ -248,7 +246,7 @@ int hft_deflate_open(hft_deflate **deflate, const hft_deflate_params *agreed, hf
     d->reset_deflater = client ? agreed->client_no_context_takeover : agreed->server_no_context_takeover;
     int rc = open_inflater(d, client ? server_bits : client_bits);
     if (rc == 0) rc = open_deflater(d, client ? client_bits : server_bits, level);
-    if (rc == 0) rc = seal(d);
+    if (rc == 0) rc = trim(d);
     if (rc < 0) {
         hft_deflate_close(d);
         return hft_fail(err, rc, 0, "zlib cannot begin");
@@ -288,7 +286,7 @@ static int inflate_all(z_stream *z, const uint8_t *in, size_t len) {
             continue;
         }
         if (rc != Z_OK && rc != Z_BUF_ERROR) return rc == Z_MEM_ERROR ? HFT_E_MEMORY : HFT_E_WS_DEFLATE;
-        if (z->avail_in == 0 && (full || z->avail_out != 0)) return 0;
+        if (z->avail_in == 0) return 0; /* output that is still due comes before anything else of the next call */
     }
 }
 
@@ -308,7 +306,7 @@ int hft_deflate_decompress(hft_deflate *d, uint8_t *out, size_t cap, size_t *out
         rc = inflate_all(z, tail, sizeof tail);
         /* The tail is the end of an empty block, or the message was cut: 128 stands for "between blocks", 63 for bits
          * left over. */
-        if (rc == 1 || (rc == 0 && ((z->data_type & (128 | 63)) != 128 || z->avail_out != room))) rc = HFT_E_WS_DEFLATE;
+        if (rc >= 0 && ((z->data_type & (128 | 63)) != 128 || z->avail_out != room)) rc = HFT_E_WS_DEFLATE;
     }
     if (rc < 0) return d->failed = rc;
     *out_len = cap - room;
@@ -333,7 +331,7 @@ int hft_deflate_compress(hft_deflate *d, uint8_t *out, size_t cap, size_t *out_l
     z->avail_out = (uInt)cap;
     int rc = deflate(z, Z_SYNC_FLUSH);
     size_t made = cap - z->avail_out;
-    if (rc != Z_OK || z->avail_in != 0 || z->avail_out == 0 || made < sizeof tail) {
+    if (rc != Z_OK || z->avail_out == 0 || made < sizeof tail) {
         (void)deflateReset(z); /* the peer will not have what the window holds */
         return HFT_E_CAPACITY;
     }

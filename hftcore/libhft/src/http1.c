@@ -323,7 +323,7 @@ static int read_status(response *r, text line, hft_err *err) {
 static int subprotocol_offered(const response *r, text chosen) {
     text list = r->subprotocols;
     for (text item; next_item(&item, &list);)
-        if (chosen.len != 0 && equal(item, chosen)) return 1;
+        if (equal(item, chosen)) return 1;
     return 0;
 }
 
