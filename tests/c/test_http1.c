@@ -15,7 +15,8 @@
 #define GOOD STATUS_LINE UPGRADE CONNECTION ACCEPTED "\r\n"
 
 static int build(char *out, size_t cap, const char *host, const char *target, const char *headers) {
-    hft_http1_upgrade request = {host, strlen(host), target, strlen(target), KEY, headers, strlen(headers), "", 0, "", 0};
+    hft_http1_upgrade request = {host, strlen(host), target, strlen(target), KEY, headers, strlen(headers),
+                                 "", 0, "", 0};
     return hft_http1_build_upgrade(out, cap, &request);
 }
 
@@ -83,13 +84,15 @@ static void test_request_offers(void) {
     hft_http1_upgrade request = offering("v2.chat, chat", "a; b=\"c\", d");
     CHECK_EQ(hft_http1_build_upgrade(out, sizeof out, &request), sizeof expected - 1);
     CHECK_MEM(out, expected, sizeof expected - 1);
-    static const char *const subprotocols[] = {" ", ",", "a,", ",a", "a,,b", "a, b, a", "a b", "a;b", "a\r\nX: y", "\"a\"",
+    static const char *const subprotocols[] = {" ", ",", "a,", ",a", "a,,b", "a, b, a", "a b", "a;b",
+                                               "a\r\nX: y", "\"a\"",
                                                "\xc3\xa9"};
     for (size_t i = 0; i < sizeof subprotocols / sizeof subprotocols[0]; i++) {
         request = offering(subprotocols[i], "");
         CHECK_EQ(hft_http1_build_upgrade(out, sizeof out, &request), HFT_E_ARGUMENT);
     }
-    static const char *const extensions[] = {" ", ",", ";", ";a", "a;", "a; b=\"c", "a; =b", "a; b=", "a b", "a=b", "a\r\nX: y", "a; b=\"",
+    static const char *const extensions[] = {" ", ",", ";", ";a", "a;", "a; b=\"c", "a; =b", "a; b=", "a b", "a=b",
+                                             "a\r\nX: y", "a; b=\"",
                                              "a; b=\"\"", "a; b=\"c d\"", "a; b=\"c\\", "a; b=c d", "\"a\""};
     for (size_t i = 0; i < sizeof extensions / sizeof extensions[0]; i++) {
         char *exact = malloc(strlen(extensions[i]));
@@ -355,7 +358,8 @@ static void check_request(const char *head) {
 static void test_server_request(void) {
     check_request(REQUEST_LINE FIELDS "\r\n");
     check_request(REQUEST_LINE VERSIONED KEYED "connection:keep-alive,upgrade\r\nUPGRADE: h2c, WebSocket\r\n" HOST
-                               "Content-Length: 0\r\nUpgrade: h2c\r\nConnection: close\r\nUser-Agent: caf\xc3\xa9\r\n\r\n");
+                               "Content-Length: 0\r\nUpgrade: h2c\r\nConnection: close\r\n"
+                               "User-Agent: caf\xc3\xa9\r\n\r\n");
     hft_http1_request request;
     static const char lists[] = REQUEST_LINE FIELDS PROTOCOL "\r\n" PROTOCOL "a, b\r\n" EXTENSIONS "x; y\r\n" PROTOCOL
                                                    "c\r\n" EXTENSIONS "z\r\n" PROTOCOL "d\r\n" PROTOCOL "\r\n\r\n\x81";
@@ -407,8 +411,8 @@ static void test_server_request_limit(void) {
     hft_http1_request request;
     for (size_t over = 0; over < 2; over++) {
         size_t half = HFT_HTTP1_JOINED_MAX / 2 - 1;
-        int len = snprintf(head, sizeof head, REQUEST_LINE FIELDS PROTOCOL "%0*d\r\n" PROTOCOL "%0*d\r\n\r\n", (int)half, 1,
-                           (int)(half + over), 2);
+        int len = snprintf(head, sizeof head, REQUEST_LINE FIELDS PROTOCOL "%0*d\r\n" PROTOCOL "%0*d\r\n\r\n",
+                           (int)half, 1, (int)(half + over), 2);
         CHECK_EQ(hft_http1_parse_request(&request, head, (size_t)len, NULL), over ? HFT_E_HTTP_TOO_LARGE : len);
         if (over == 0) CHECK_EQ(request.subprotocols_len, HFT_HTTP1_JOINED_MAX);
     }

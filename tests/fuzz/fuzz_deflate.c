@@ -57,8 +57,8 @@ static void decompress(hft_deflate *d, const uint8_t *data, size_t size) {
     if (out == NULL) abort();
     for (int failed = 0;;) {
         const uint8_t *stop = size != 0 ? memmem(data, size, end, sizeof end) : NULL;
-        size_t len = stop != NULL ? (size_t)(stop - data) : size, cap = len % 2 != 0 ? MESSAGE_MAX : len * 3 % MESSAGE_MAX;
-        size_t out_len = 1;
+        size_t len = stop != NULL ? (size_t)(stop - data) : size, out_len = 1;
+        size_t cap = len % 2 != 0 ? MESSAGE_MAX : len * 3 % MESSAGE_MAX;
         int rc = hft_deflate_decompress(d, out + (MESSAGE_MAX - cap), cap, &out_len, data, len);
         REQUIRE(rc == 0 ? out_len <= cap : out_len == 0);
         REQUIRE(rc == 0 || rc == HFT_E_WS_TOO_LARGE || rc == HFT_E_WS_DEFLATE);

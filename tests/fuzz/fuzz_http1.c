@@ -45,6 +45,11 @@ static void response(const char *text, size_t size) {
     }
 }
 
+static void require_list(const hft_http1_request *r, const char *list, size_t list_len, const char *text, size_t size) {
+    int joined = list >= r->joined && list < r->joined + sizeof r->joined;
+    require_view(list, list_len, joined ? r->joined : text, joined ? sizeof r->joined : size);
+}
+
 static void request(const char *text, size_t size) {
     hft_err err = {0};
     hft_http1_request r;
@@ -55,10 +60,8 @@ static void request(const char *text, size_t size) {
         require_view(r.target, r.target_len, text, (size_t)rc);
         require_view(r.host, r.host_len, text, (size_t)rc);
         require_view(r.key, HFT_HTTP1_KEY_LEN, text, (size_t)rc);
-        int joined = r.subprotocols >= r.joined && r.subprotocols < r.joined + sizeof r.joined;
-        require_view(r.subprotocols, r.subprotocols_len, joined ? r.joined : text, joined ? sizeof r.joined : (size_t)rc);
-        joined = r.extensions >= r.joined && r.extensions < r.joined + sizeof r.joined;
-        require_view(r.extensions, r.extensions_len, joined ? r.joined : text, joined ? sizeof r.joined : (size_t)rc);
+        require_list(&r, r.subprotocols, r.subprotocols_len, text, (size_t)rc);
+        require_list(&r, r.extensions, r.extensions_len, text, (size_t)rc);
         REQUIRE(r.target[0] == '/' && r.host_len != 0);
         REQUIRE(hft_http1_parse_request(&r, text, (size_t)rc - 1, NULL) == 0);
     }

@@ -140,7 +140,7 @@ int hft_deflate_agree(hft_deflate_params *agreed, const hft_deflate_params *offe
     if (rc != 0) return refuse(err, rc < 0 ? "malformed" : "more than one extension", value, len);
     const char *wrong = check_answer(&answer.params, offered);
     if (wrong != NULL) return refuse(err, wrong, value, len);
-    /* What the server left open: its own window is whole, and of ours the offer has told it (sections 7.1.1.2, 7.1.2.2). */
+    /* What the server left open: its own window is whole, and of ours the offer told it (sections 7.1.1.2, 7.1.2.2). */
     uint8_t client_bits = bits_or(offered->client_max_window_bits, BITS_MAX);
     *agreed = answer.params;
     agreed->client_no_context_takeover |= offered->client_no_context_takeover;

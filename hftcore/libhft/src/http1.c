@@ -104,7 +104,7 @@ static size_t skip_token(text t, size_t pos) {
     return pos;
 }
 
-/* A token, or a quoted string whose content is one (RFC 6455 section 9.1); returns the position behind, 0 if neither. */
+/* A token, or a quoted string whose content is one (RFC 6455 section 9.1). Returns where it ends, 0 = neither. */
 static size_t take_value(hft_http1_extension *piece, text list, size_t pos) {
     int quoted = pos < list.len && list.ptr[pos] == '"';
     size_t start = pos + (quoted != 0), end = start;
@@ -477,8 +477,10 @@ static int read_request_field(request_state *r, text line, size_t pos, hft_err *
         if (!join(&out->subprotocols, &out->subprotocols_len, &r->joined, value)) code = HFT_E_HTTP_TOO_LARGE;
     } else if (same(name, TEXT("sec-websocket-extensions"))) {
         if (!join(&out->extensions, &out->extensions_len, &r->joined, value)) code = HFT_E_HTTP_TOO_LARGE;
-    } else if (same(name, TEXT("transfer-encoding")) || (same(name, TEXT("content-length")) && !equal(value, TEXT("0")))) {
-        code = HFT_E_HTTP_SYNTAX; /* its body would be taken for frames */
+    } else if (same(name, TEXT("transfer-encoding"))) {
+        code = HFT_E_HTTP_SYNTAX; /* a body would be taken for frames */
+    } else if (same(name, TEXT("content-length"))) {
+        if (!equal(value, TEXT("0"))) code = HFT_E_HTTP_SYNTAX;
     }
     return code < 0 ? fail_quoting(err, code, pos, line) : 0;
 }

@@ -17,8 +17,8 @@ typedef struct {
 
 /* ---- negotiation: values of Sec-WebSocket-Extensions ---- */
 
-/* Client: writes the offer, with a NUL, and returns its length. client_max_window_bits of 15 is written without a value:
- * the server may choose. Errors: HFT_E_CAPACITY, HFT_E_ARGUMENT (bits). */
+/* Client: writes the offer, with a NUL, and returns its length. client_max_window_bits of 15 is written without a
+ * value: the server may choose. Errors: HFT_E_CAPACITY, HFT_E_ARGUMENT (bits). */
 HFT_NODISCARD int hft_deflate_offer(char *out, size_t cap, const hft_deflate_params *wanted);
 
 /* Client: takes the server's answer to that offer. HFT_E_HTTP_EXTENSION, *err (may be NULL) saying why, unless it is

@@ -29,7 +29,7 @@ typedef struct {
     int status;      /* 0 until the status line is complete */
     size_t head_len; /* 0 until the head is complete */
     size_t body_len; /* of a refusal: its Content-Length; SIZE_MAX: not told */
-    const char *subprotocol; size_t subprotocol_len; /* what the server chose: views into the head, length 0 = nothing */
+    const char *subprotocol; size_t subprotocol_len; /* what the server chose: views of the head, length 0 = nothing */
     const char *extensions; size_t extensions_len;
 } hft_http1_response;
 
