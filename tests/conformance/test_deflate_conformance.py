@@ -21,6 +21,7 @@ from websockets.frames import Frame, Opcode
 from websockets.headers import parse_extension
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
+from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
 from hftcore import _codec
@@ -244,7 +245,8 @@ def test_a_session_with_their_client() -> None:
     rng = random.Random(6)
     for offer in OFFERS:
         own = (rng.random() < 0.5, rng.random() < 0.5, rng.choice([0, *range(9, 16)]), rng.choice([0, *BITS]))
-        client = ClientProtocol(parse_uri("ws://a:9/x"), extensions=[their_client(offer)], subprotocols=["b", "a"])  # type: ignore[list-item]
+        names = [Subprotocol("b"), Subprotocol("a")]
+        client = ClientProtocol(parse_uri("ws://a:9/x"), extensions=[their_client(offer)], subprotocols=names)
         client.send_request(client.connect())
         (data,) = client.data_to_send()
         size, target, host, key, subprotocols, offers = _codec.http1_parse_request(data)
