@@ -155,6 +155,52 @@ static void test_no_room(void) {
     hft_deflate_close(server);
 }
 
+/* The length of the second of two equal messages. */
+static size_t again_len(hft_deflate_params agreed, hft_ws_role role, const uint8_t *message, size_t len) {
+    hft_deflate *d = open_deflate(agreed, role, 6);
+    uint8_t out[1000];
+    size_t out_len = 0;
+    for (int i = 0; i < 2; i++)
+        CHECK_EQ(hft_deflate_compress(d, out, sizeof out, &out_len, message, len), 0);
+    hft_deflate_close(d);
+    return out_len;
+}
+
+/* What decompressing the second of them comes to, where the compressor has the whole window. */
+static int again_read(hft_deflate_params agreed, hft_ws_role role, const uint8_t *message, size_t len) {
+    hft_deflate *d = open_deflate(agreed, role, 6), *peer = open_deflate(whole, HFT_WS_CLIENT, 6);
+    uint8_t payload[1000], out[1000];
+    size_t payload_len, out_len;
+    int rc = 0;
+    for (int i = 0; i < 2; i++) {
+        CHECK_EQ(rc, 0);
+        CHECK_EQ(hft_deflate_compress(peer, payload, sizeof payload, &payload_len, message, len), 0);
+        rc = decompress(d, out, sizeof out, &out_len, payload, payload_len);
+    }
+    hft_deflate_close(d);
+    hft_deflate_close(peer);
+    return rc;
+}
+
+/* Each side's parameters are for what that side sends. */
+static void test_roles(void) {
+    const hft_deflate_params alone = {0, 1, 15, 15}, narrow = {0, 0, 9, 15};
+    uint8_t message[600];
+    uint32_t state = 3;
+    for (size_t i = 0; i < sizeof message; i++) {
+        state = state * 1664525 + 1013904223;
+        message[i] = (uint8_t)(state >> 24);
+    }
+    CHECK(again_len(alone, HFT_WS_CLIENT, message, sizeof message) < 50);
+    CHECK(again_len(alone, HFT_WS_SERVER, message, sizeof message) >= sizeof message);
+    CHECK_EQ(again_read(alone, HFT_WS_CLIENT, message, sizeof message), HFT_E_WS_DEFLATE);
+    CHECK_EQ(again_read(alone, HFT_WS_SERVER, message, sizeof message), 0);
+    CHECK(again_len(narrow, HFT_WS_CLIENT, message, sizeof message) >= sizeof message);
+    CHECK(again_len(narrow, HFT_WS_SERVER, message, sizeof message) < 50);
+    CHECK_EQ(again_read(narrow, HFT_WS_CLIENT, message, sizeof message), 0);
+    CHECK_EQ(again_read(narrow, HFT_WS_SERVER, message, sizeof message), HFT_E_WS_DEFLATE);
+}
+
 /* A window of 8 bits is never exceeded: what is farther away than one byte is not referred to. */
 static void test_runs_alone(void) {
     hft_deflate *d = open_deflate((hft_deflate_params){0, 0, 8, 15}, HFT_WS_CLIENT, 9);
@@ -406,6 +452,7 @@ int main(void) {
     test_bad_data();
     test_limit();
     test_no_room();
+    test_roles();
     test_runs_alone();
     test_offers();
     test_agreed();
