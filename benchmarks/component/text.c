@@ -23,6 +23,7 @@
 
 static uint8_t digests[ITEMS][DIGEST], frames[ITEMS][256], mask[4];
 static uint8_t message[MESSAGE], received[4 + MESSAGE]; /* and the message in a server's frame */
+static volatile size_t message_len = MESSAGE;
 static hft_ws_parser parser;
 static char text[80];
 static uint64_t now_ns;
@@ -66,6 +67,22 @@ static void build_words(void) {
          for (int j = 0; j < MESSAGE; j += 8) hft_store_le64(frames[i] + 8 + j, hft_load_le64(message + j) ^ word))
 }
 
+/* Of any length, as a function that is called. */
+__attribute__((noinline)) static size_t build_any(uint8_t *out, const uint8_t *payload, size_t len) {
+    uint64_t word = hft_load_le32(mask) * 0x100000001u;
+    size_t head = len < 126 ? 2 : len < 65536 ? 4 : 10, j = 0;
+    out[0] = 0x81;
+    out[1] = (uint8_t)(0x80 | (head == 2 ? len : head == 4 ? 126 : 127));
+    if (head == 4) hft_store_be16(out + 2, (uint16_t)len);
+    if (head == 10) hft_store_be64(out + 2, len);
+    memcpy(out + head, mask, 4);
+    out += head + 4;
+    for (; j + 8 <= len; j += 8) hft_store_le64(out + j, hft_load_le64(payload + j) ^ word);
+    for (; j < len; j++) out[j] = payload[j] ^ mask[j & 3];
+    return head + 4 + len;
+}
+static void build_call(void) { EACH((void)build_any(frames[i], message, message_len)) }
+
 static void parse_ours(void) {
     EACH(hft_ws_event event; size_t used;
          if (hft_ws_parser_next(&parser, &event, &used, received, sizeof received) == 1) text[i] = (char)event.data[i])
@@ -73,6 +90,19 @@ static void parse_ours(void) {
 static void parse_header(void) {
     EACH(size_t len = hft_load_be16(received + 2);
          if (received[0] == 0x81 && received[1] == 126 && len <= sizeof received - 4) text[i] = (char)received[4 + i])
+}
+
+__attribute__((noinline)) static int is_ascii(const uint8_t *data, size_t len) {
+    uint64_t any = 0;
+    size_t j = 0;
+    for (; j + 8 <= len; j += 8) any |= hft_load_le64(data + j);
+    for (; j < len; j++) any |= data[j];
+    return (any & 0x8080808080808080u) == 0;
+}
+static void parse_ascii(void) {
+    EACH(size_t len = hft_load_be16(received + 2);
+         if (received[0] == 0x81 && received[1] == 126 && len <= sizeof received - 4 && is_ascii(received + 4, len))
+             text[i] = (char)received[4 + i])
 }
 
 static void time_ours(void) { EACH((void)hft_timestamp_put(&cache, text, now_ns += TIME_STEP_NS, 6)) }
@@ -86,8 +116,11 @@ static const struct { const char *name; bench_side sides[4]; } rows[] = {
     {"base64_32", {SIDE("libhft", base64_ours), SIDE("OpenSSL EVP_EncodeBlock", base64_openssl)}},
     {"mask_250", {SIDE("libhft", mask_ours), SIDE("plain C, byte by byte", mask_bytes),
                   SIDE("plain C, eight bytes at a time", mask_words)}},
-    {"ws_build_200", {SIDE("libhft", build_ours), SIDE("plain C, eight bytes at a time", build_words)}},
-    {"ws_parse_200", {SIDE("libhft, UTF-8 checked", parse_ours), SIDE("plain C, the header alone", parse_header)}},
+    {"ws_build_200", {SIDE("libhft", build_ours), SIDE("plain C, any length, eight bytes at a time", build_call),
+                      SIDE("plain C, this length alone, unrolled", build_words)}},
+    {"ws_parse_200", {SIDE("libhft, UTF-8 checked", parse_ours),
+                      SIDE("plain C, the header and a search for what is not ASCII", parse_ascii),
+                      SIDE("plain C, the header alone", parse_header)}},
     {"timestamp_13", {SIDE("libhft, cached", time_ours), SIDE("snprintf", time_printf)}},
 };
 

@@ -27,6 +27,7 @@ from websockets.frames import Frame, Opcode
 from websockets.streams import StreamReader
 
 from benchmarks import setting
+from benchmarks.peers.python_frames import Aiohttp, Picows
 from benchmarks.peers.python_order import CarefulOrder, IdiomaticOrder, check_frame, check_text, masked_by_int
 from benchmarks.peers.python_path import make_message
 from hftcore import HmacSha256, bitcoin, sha256, sha256d, ws
@@ -252,16 +253,22 @@ def holds_payload(result: Any) -> None:
     assert bytes(byte ^ result[4 + index % 4] for index, byte in enumerate(result[8:])) == PAYLOAD
 
 
+PICOWS, AIOHTTP = Picows(), Aiohttp()
 FRAMES = {
     "build_frame": ws.build_frame, "TEXT": ws.Opcode.TEXT, "Frame": Frame, "Opcode": Opcode, "payload": PAYLOAD,
     "feed": ws.FrameParser(role="client").feed, "parse": parse_websockets, "reader": StreamReader(), "frame": UNMASKED,
+    "picows_send": PICOWS.send, "picows_text": PICOWS.text, "picows_wire": PICOWS.written, "picows": PICOWS.listener,
+    "get_buffer": PICOWS.protocol.get_buffer, "buffer_updated": PICOWS.protocol.buffer_updated,
+    "aiohttp_send": AIOHTTP.send, "aiohttp_wire": AIOHTTP.written, "aiohttp_parse": AIOHTTP.parse,
 }  # fmt: skip
 FRAME_ROWS = (
     Row(
         "ws_build_py_200",
-        "a masked frame of 200 bytes built from Python; beside websockets",
+        "a masked frame of 200 bytes built from Python; beside picows, aiohttp and websockets",
         {
             "hftcore ws.build_frame": 'build_frame(TEXT, payload, mask="random")',
+            "picows WSTransport.send": "picows_send(picows_text, payload)\npicows_wire[0]",
+            "aiohttp WebSocketWriter.send_frame": "aiohttp_send(payload, 1)\naiohttp_wire[0]",
             "websockets Frame.serialize": "Frame(Opcode.TEXT, payload).serialize(mask=True)",
         },
         FRAMES,
@@ -269,8 +276,13 @@ FRAME_ROWS = (
     ),
     Row(
         "ws_parse_py_200",
-        "a frame of 200 bytes parsed from Python; beside websockets",
-        {"hftcore ws.FrameParser": "feed(frame)[0].data", "websockets Frame.parse": "parse(reader, frame)"},
+        "a frame of 200 bytes parsed from Python; beside picows, aiohttp and websockets",
+        {
+            "hftcore ws.FrameParser": "feed(frame)[0].data",
+            "picows, a listener in Python": "get_buffer(-1)[:204] = frame\nbuffer_updated(204)\npicows.payload",
+            "aiohttp WebSocketReader": "aiohttp_parse(frame)",
+            "websockets Frame.parse": "parse(reader, frame)",
+        },
         FRAMES,
         equals(PAYLOAD),
     ),
