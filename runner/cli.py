@@ -298,6 +298,83 @@ def peers(
     print_store(Console(highlight=False), network.value, path, json=json)
 
 
+def _header(text: str) -> tuple[str, str]:
+    name, colon, value = text.partition(":")
+    if not colon or not name.strip():
+        raise typer.BadParameter(f"{text!r}: NAME: VALUE")
+    return name.strip(), value.strip()
+
+
+@_command
+def ws(
+    urls: Annotated[list[str], typer.Argument(metavar="URL...", help="ws:// or wss://; several with --ping.")],
+    *,
+    ping: Annotated[bool, typer.Option("--ping", help="Measure round trips instead of talking.")] = False,
+    count: Annotated[int, typer.Option(min=1, help="Round trips to measure.")] = 50,
+    interval: Annotated[float, typer.Option(min=0.0, metavar="SECONDS", help="From one to the next.")] = 0.2,
+    message: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="Measure with this text message; needs --answer.")
+    ] = None,
+    answer: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="What a message that answers --message holds.")
+    ] = None,
+    header: Annotated[
+        list[str] | None, typer.Option(metavar="NAME:VALUE", help="Sent with the request; may be repeated.")
+    ] = None,
+    subprotocol: Annotated[list[str] | None, typer.Option(help="Offered; may be repeated.")] = None,
+    compress: Annotated[bool, typer.Option("--compress", help="Offer permessage-deflate.")] = False,
+    ca_file: Annotated[
+        Path | None, typer.Option(metavar="PEM", help="Trust these authorities instead of the system's.")
+    ] = None,
+    pin: Annotated[
+        list[str] | None,
+        typer.Option(metavar="BASE64", help="SHA-256 of a public key that the server must have; may be repeated."),
+    ] = None,
+    proxy: Annotated[str | None, typer.Option(metavar="URL", help="http:// or socks5://, with USER:PASSWORD@.")] = None,
+    timeout: Annotated[float, typer.Option(min=0.1, metavar="SECONDS", help="For connecting in all.")] = 10.0,
+    linger: Annotated[
+        float, typer.Option(min=0.0, metavar="SECONDS", help="Wait for answers after the end of the input.")
+    ] = 1.0,
+    json: Annotated[bool, typer.Option("--json", help="With --ping: one JSON object for each URL.")] = False,
+) -> None:
+    """A WebSocket in the terminal: lines that you type are sent, messages are printed. With --ping, a latency meter.
+
+    The meter measures with pings of the protocol, or with a message and an answer that you name, all URLs at the same
+    time, and draws the round trips of the best one. The exit status is 0 if all answered, 1 if not, 2 if an option was
+    wrong. Certificates are always verified.
+
+    Examples:
+
+      hft ws wss://stream.binance.com:9443/ws/btcusdt@trade
+
+      hft ws --ping wss://ws-api.binance.com/ws-api/v3 wss://ws-api.binance.com:9443/ws-api/v3
+
+      hft ws --ping --message '{"op":"ping"}' --answer '"pong"' wss://stream.bybit.com/v5/public/spot
+
+      echo '{"method":"ping"}' | hft ws wss://ws.kraken.com/v2
+    """
+    from hftcore import TLSContext
+    from hftcore.aio import Deflate
+    from runner.ws import Reply, converse, measure_endpoints
+
+    if (message is None) != (answer is None):
+        raise typer.BadParameter("--message and --answer belong together")
+    if not ping and len(urls) != 1:
+        raise typer.BadParameter("one URL, or --ping")
+    options = {
+        "headers": [_header(text) for text in header or ()],
+        "subprotocols": subprotocol or (),
+        "compression": Deflate() if compress else None,
+        "tls": TLSContext(ca_file=ca_file, pins=pin or ()) if ca_file or pin else None,
+        "proxy": proxy,
+        "connect_timeout_s": timeout,
+    }
+    if ping:
+        reply = Reply(message, answer) if message is not None and answer is not None else None
+        raise typer.Exit(measure_endpoints(urls, options, reply=reply, count=count, interval_s=interval, json=json))
+    raise typer.Exit(converse(urls[0], options, linger_s=linger))
+
+
 @_command
 def doctor(
     json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,

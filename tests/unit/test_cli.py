@@ -37,7 +37,7 @@ from runner import cli, peers
 from runner.journal import Journal, describe, duration, to_json
 from runner.whale import News, pump
 
-COMMANDS = ("demo", "watch", "trade", "peers", "doctor", "addresses build", "addresses check")
+COMMANDS = ("demo", "watch", "trade", "peers", "ws", "doctor", "addresses build", "addresses check")
 ROOT = Path(__file__).resolve().parents[2]
 
 
