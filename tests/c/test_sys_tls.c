@@ -270,6 +270,12 @@ static void test_wrong_options(void) {
     hft_tls_config other = {.cert_file = cert, .key_file = path_of("other.key")};
     CHECK_EQ(hft_tls_context_open(&context, &other, &err), HFT_E_TLS_CONFIG);
     CHECK(strstr(err.text, "other.key: does not belong to the client certificate") != NULL);
+    hft_tls_config wide = {.cert_file = path_of("long.pem"), .key_file = path_of("client.key")};
+    CHECK_EQ(hft_tls_context_open(&context, &wide, &err), HFT_E_TLS_CONFIG);
+    CHECK(strstr(err.text, "long.pem: with its chain longer than 6144 bytes") != NULL);
+    other.key_file = path_of("kind.key"); /* of another kind */
+    CHECK_EQ(hft_tls_context_open(&context, &other, &err), HFT_E_TLS_CONFIG);
+    CHECK(strstr(err.text, "kind.key: does not belong to the client certificate") != NULL);
     hft_tls_config locked = {.cert_file = cert, .key_file = path_of("locked.key")};
     CHECK_EQ(hft_tls_context_open(&context, &locked, &err), HFT_E_TLS_CONFIG);
     CHECK(strstr(err.text, "locked.key: no PEM key in it, or it needs a password") != NULL);

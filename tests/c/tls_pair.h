@@ -90,11 +90,17 @@ static inline void make_identities(void) {
     write_key("client.key", client_id.key, NULL);
     write_key("locked.key", client_id.key, "open sesame");
     write_key("other.key", good.key, NULL);
+    write_certificate("long.pem", client_id.cert);
+    for (int i = 0; i < 20; i++) write_certificate("long.pem", middle.cert);
+    EVP_PKEY *kind = EVP_PKEY_Q_keygen(NULL, NULL, "ED25519");
+    write_key("kind.key", kind, NULL);
+    EVP_PKEY_free(kind);
 }
 
 static inline void free_identities(void) {
     identity *all[] = {&root, &middle, &good, &stranger, &client_id};
-    const char *names[] = {"root.pem", "stranger.pem", "client.pem", "client.key", "locked.key", "other.key", "keylog"};
+    const char *names[] = {"root.pem",  "stranger.pem", "client.pem", "client.key", "locked.key",
+                           "other.key", "kind.key",     "long.pem",   "keylog"};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++) free_identity(all[i]);
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) unlink(path_of(names[i]));
     rmdir(directory);

@@ -239,7 +239,29 @@ ADDRESSES = [
 ]
 
 # By prefix of the target's name: fuzz_btc_tx takes "btc_tx", else "btc". A target of no known name gets them all.
+# See tests/fuzz/fuzz_tls_feed.c: mode, bytes at a time, room; then noise, edits, or records.
+KEY_UPDATES = [b"\x16\x05\x18\0\0\x01" + bytes([asked]) for asked in (0, 1)]
+TICKET = b"\x16\x16\x04\0\0\x12\0\0\x1c\x20\x01\x02\x03\x04\x01\x05\0\x04abcd\0\0"
+TLS_FEEDS = [
+    b"\0\0\0HTTP/1.1 400 Bad Request\r\n\r\n",
+    b"\0\1\0\x15\x03\x03\x00\x02\x02\x28",
+    b"\0\0\0\x16\x03\x02\0\x2a\x02\0\0\x26\x03\x02" + bytes(33) + b"\xc0\x13\0",
+    b"\1\0\0",
+    b"\1\x1f\0\0\x85\0\x01",  # the server's certificate, not quite as it was
+    b"\2\0\0",
+    b"\2\1\0\0\x0b\0\x40",
+    b"\3\0\0\x17\x05hello" + KEY_UPDATES[0] + b"\x17\x05again",
+    b"\3\1\0" + KEY_UPDATES[1] * 3 + b"\x17\x01a" + KEY_UPDATES[1] * 2,
+    b"\3\0\0" + KEY_UPDATES[0] * 40,
+    b"\3\0\2" + KEY_UPDATES[1] * 3 + b"\x17\x00",
+    b"\3\0\0" + TICKET + b"\x17\x01b" + TICKET,
+    b"\3\0\0\x15\x02\x01\x00\x17\x01c",
+    b"\3\0\0\x15\x02\x02\x50",
+    b"\3\0\0\x16\x04\0\0\0\0\x16\x04\x0d\0\0\0\xff\x05\x17\x03\x03\0\0",
+]
+
 SEEDS = {
+    "tls": TLS_FEEDS,
     "ws": ws_streams(b""),
     "ws_server": ws_streams(b"\x01\x02\x03\x04"),
     "http1": HTTP,

@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import shutil
 import socket
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -27,6 +25,7 @@ from runner.sim.binance import sign
 from runner.sim.certificates import Authority
 from tests.integration import rig
 from tests.integration.conftest import Stage
+from tests.tls_servers import OpenSSLServer, Place
 
 
 def refused(stage: Stage, listener: rig.Listener, host: str = "localhost", **settings: Any) -> TLSError:
@@ -224,79 +223,15 @@ def test_closed_during_the_handshake(stage: Stage) -> None:
     assert caught.value.name == "HFT_E_TLS_TRUNCATED"
 
 
-class OpenSSLServer:
-    """`openssl s_server` with a certificate made by `openssl req`."""
-
-    def __init__(self, directory: Path, *options: str) -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("no openssl command")
-        self.cert, key = directory / "cert.pem", directory / "key.pem"
-        subprocess.run(
-            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
-             "-keyout", key, "-out", self.cert, "-days", "2", "-subj", "/CN=localhost",
-             "-addext", "subjectAltName=DNS:localhost"],
-            check=True, capture_output=True, stdin=subprocess.DEVNULL,
-        )  # fmt: skip
-        with socket.create_server(("127.0.0.1", 0)) as place:
-            self.port = place.getsockname()[1]
-        self.process = subprocess.Popen(
-            ["openssl", "s_server", "-accept", f"127.0.0.1:{self.port}", "-cert", self.cert, "-key", key, *options],
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )  # fmt: skip
-        assert self.process.stdout is not None
-        assert any(line.startswith(b"ACCEPT") for line in self.process.stdout)
-
-    def url(self, host: str = "localhost") -> str:
-        return f"wss://{host}:{self.port}/"
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.communicate()
-
-
-# name -> (options of the server, whether its certificate is trusted, code, what the text says)
-REFUSED = {
-    "TLS 1.1": (
-        ("-tls1_1", "-cipher", "ALL:@SECLEVEL=0"),
-        True,
-        "HFT_E_TLS_VERSION",
-        "it speaks neither TLS 1.2 nor TLS 1.3",
-    ),
-    "self-signed": ((), False, "HFT_E_TLS_SELF_SIGNED", "self-signed"),
-    "anonymous": (
-        ("-tls1_2", "-cipher", "aNULL:@SECLEVEL=0"),
-        True,
-        "HFT_E_TLS_PROTOCOL",
-        "handshake_failure (40): no cipher suite or curve in common",
-    ),
-}
-
-
-def start_against(stage: Stage, server: OpenSSLServer, ca_file: Path) -> Engine:
-    engine = rig.engine_for(venue=server, ca_file=ca_file, backend=stage.backend)
-    stage.engines.append(engine)
-    engine.start()
-    return engine
-
-
-@pytest.mark.parametrize("name", REFUSED)
-def test_openssl_server_refused(stage: Stage, tmp_path: Path, name: str) -> None:
-    options, trusted, code, text = REFUSED[name]
-    server = stage.later(OpenSSLServer(tmp_path, *options))
-    engine = start_against(stage, server, server.cert if trusted else stage.trust.ca_file)
-    with pytest.raises(TLSError) as caught:
-        engine.wait_ready(rig.WAIT_S)
-    assert caught.value.name == code
-    assert text in str(caught.value)
-
-
 @pytest.mark.parametrize("version", ["-tls1_2", "-tls1_3"])
 def test_openssl_server_accepted(stage: Stage, tmp_path: Path, version: str) -> None:
     """The handshake succeeds, and our upgrade request is what arrives on the other side."""
-    server = stage.later(OpenSSLServer(tmp_path, version))
-    start_against(stage, server, server.cert)
-    lines = iter(server.process.stdout)
-    assert any(line.startswith(b"GET / HTTP/1.1") for line in lines)
+    place = Place(tmp_path)
+    server = stage.later(OpenSSLServer(place, version))
+    engine = rig.engine_for(venue=server, ca_file=place.file(place.root.pem), backend=stage.backend)
+    stage.engines.append(engine)
+    engine.start()
+    assert b"GET / HTTP/1.1" in server.wait_for(b"GET / HTTP/1.1")
 
 
 # ---- a whole exchange by `websockets` ----

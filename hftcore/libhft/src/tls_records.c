@@ -171,9 +171,8 @@ void hft_tls_records_alert(hft_tls *tls, uint8_t description) {
 }
 
 void hft_tls_records_answer(hft_tls *tls) {
-    if (!hft_tls_records_active(tls) || tls->shut || tls->err.code != 0 ||
-        SSL_get_key_update_type(tls->ssl) == SSL_KEY_UPDATE_NONE)
-        return;
+    if (!hft_tls_records_active(tls) || tls->err.code != 0) return;
+    if (SSL_get_key_update_type(tls->ssl) == SSL_KEY_UPDATE_NONE) return;
     /* Says it now, and so on_message hears it. */
     if (SSL_key_update(tls->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) != 1 || SSL_do_handshake(tls->ssl) != 1)
         (void)hft_fail(&tls->err, HFT_E_TLS_PROTOCOL, 0, "TLS key update");
