@@ -132,6 +132,9 @@ static void test_text_as_it_arrives(void) {
     check_error(BYTES("\x81\x01\xff"), HFT_E_WS_UTF8, 2);
     check_error(BYTES("\x81\x7d" "a\xff"), HFT_E_WS_UTF8, 3);
     check_error(BYTES("\x01\x3f" "ab\xed\xa0"), HFT_E_WS_UTF8, 5); /* half of a surrogate */
+    check_error(BYTES("\x01\x3f" "a\xe0\x9f"), HFT_E_WS_UTF8, 4);  /* overlong, */
+    check_error(BYTES("\x01\x3f" "a\xf0\x8f"), HFT_E_WS_UTF8, 4);  /* and of four bytes */
+    check_error(BYTES("\x01\x3f" "a\xc1"), HFT_E_WS_UTF8, 3);
     check_error(BYTES("\x01\x01\xf4\x00\x00\x80\x09\x90"), HFT_E_WS_UTF8, 7); /* beyond U+10FFFF, cut after one byte */
     check_error(BYTES("\x01\x01\xc3\x80\x00"), HFT_E_WS_UTF8, 5);
     check_error(BYTES("\x01\x03\xe2\x82\xac\x80\x01\x82"), HFT_E_WS_UTF8, 7);
