@@ -38,17 +38,10 @@ uint64_t hft_ring_message_ns(hft_ring_message *message) {
     return 0;
 }
 
-int32_t hft_ring_try_recv(uint64_t *kernel_ns, hft_ring_op op, int fd, void *buf, size_t len) {
-    ssize_t n;
-    *kernel_ns = 0;
-    if (op == HFT_OP_RECV_STAMPED) {
-        hft_ring_message message;
-        hft_ring_message_init(&message, buf, len);
-        n = recvmsg(fd, &message.header, MSG_DONTWAIT);
-        if (n > 0) *kernel_ns = hft_ring_message_ns(&message);
-    } else {
-        n = recv(fd, buf, len, MSG_DONTWAIT);
-    }
-    if (n >= 0) return (int32_t)n;
-    return errno == EINTR ? -EAGAIN : -errno;
+int32_t hft_ring_try_stamped(uint64_t *kernel_ns, int fd, void *buf, size_t len) {
+    hft_ring_message message;
+    hft_ring_message_init(&message, buf, len);
+    ssize_t n = recvmsg(fd, &message.header, MSG_DONTWAIT);
+    if (n > 0) *kernel_ns = hft_ring_message_ns(&message);
+    return n < 0 ? -errno : (int32_t)n;
 }

@@ -2,6 +2,7 @@
 #ifndef HFT_RING_BACKENDS_H
 #define HFT_RING_BACKENDS_H
 
+#include <errno.h>
 #include <stdalign.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -21,8 +22,15 @@ typedef struct {
 void hft_ring_message_init(hft_ring_message *message, void *buf, size_t len);
 /* The software stamp that came with it, or 0. */
 uint64_t hft_ring_message_ns(hft_ring_message *message);
+int32_t hft_ring_try_stamped(uint64_t *kernel_ns, int fd, void *buf, size_t len);
+
 /* Tries a receive, stamped or not, once: bytes, or -errno (-EAGAIN: nothing is there). */
-int32_t hft_ring_try_recv(uint64_t *kernel_ns, hft_ring_op op, int fd, void *buf, size_t len);
+static inline int32_t hft_ring_try_recv(uint64_t *kernel_ns, hft_ring_op op, int fd, void *buf, size_t len) {
+    *kernel_ns = 0;
+    if (op == HFT_OP_RECV_STAMPED) return hft_ring_try_stamped(kernel_ns, fd, buf, len);
+    ssize_t n = recv(fd, buf, len, MSG_DONTWAIT);
+    return n < 0 ? -errno : (int32_t)n;
+}
 
 static inline int hft_ring_is_recv(hft_ring_op op) { return op == HFT_OP_RECV || op == HFT_OP_RECV_STAMPED; }
 

@@ -26,6 +26,8 @@ typedef struct {
     uint32_t n_direct, n_armed; /* receives tried by us, and left to the kernel */
     uint32_t turn;
     uint32_t *last_turn;        /* by slot: when its latest receive began */
+    uint8_t *has_more;          /* by slot: the latest receive by the kernel left bytes in the socket */
+    uint8_t poll_first;         /* the kernel can be told to await bytes before it looks for them */
     hft_ring_completion *done;  /* of what was done directly, a ring: of a slot one receive and one send at most */
     uint32_t done_head, done_len, done_cap;
     hft_ring_message *messages; /* by slot, of stamped receives; pages of those that have none are never touched */
@@ -44,19 +46,22 @@ static struct io_uring_sqe *get_sqe(uring *u) {
 
 static void add_done(uring *u, uint64_t tag, int32_t result, uint64_t kernel_ns) {
     if (u->done_len == 0) u->done_head = 0; /* which keeps to the same few pages */
-    u->done[(u->done_head + u->done_len++) % u->done_cap] = (hft_ring_completion){tag, result, kernel_ns};
+    uint32_t at = u->done_head + u->done_len++;
+    u->done[at < u->done_cap ? at : at - u->done_cap] = (hft_ring_completion){tag, result, kernel_ns};
 }
 
 static int arm_recv(uring *u, uint64_t tag, int fd, void *buf, size_t len) {
+    uint32_t slot = hft_ring_tag_slot(tag);
     struct io_uring_sqe *sqe = get_sqe(u);
     if (sqe == NULL) return HFT_E_RING_FULL;
     if (hft_ring_tag_op(tag) == HFT_OP_RECV_STAMPED) {
-        hft_ring_message *message = &u->messages[hft_ring_tag_slot(tag)];
+        hft_ring_message *message = &u->messages[slot];
         hft_ring_message_init(message, buf, len);
         io_uring_prep_recvmsg(sqe, fd, &message->header, 0);
     } else {
         io_uring_prep_recv(sqe, fd, buf, len, 0);
     }
+    if (u->poll_first && !u->has_more[slot]) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* to look now is in vain */
     io_uring_sqe_set_data64(sqe, tag);
     u->n_armed++;
     return 0;
@@ -94,7 +99,7 @@ static void try_direct(uring *u) {
         direct_recv *d = &u->direct[i];
         uint64_t kernel_ns;
         int32_t result = hft_ring_try_recv(&kernel_ns, hft_ring_tag_op(d->tag), d->fd, d->buf, d->len);
-        if (result != -EAGAIN) {
+        if (result != -EAGAIN && result != -EINTR) {
             add_done(u, d->tag, result, kernel_ns);
             remove_direct(u, d);
         } else if (u->n_armed == 0 || u->turn - d->since < HOT_TURNS || hand_over(u, d) < 0) {
@@ -172,6 +177,14 @@ static int uring_submit(hft_ring *ring) {
 
 /* ---- completions ---- */
 
+static void on_received(uring *u, hft_ring_completion *completion, const struct io_uring_cqe *cqe) {
+    uint32_t slot = hft_ring_tag_slot(completion->tag);
+    u->n_armed--;
+    u->has_more[slot] = (cqe->flags & IORING_CQE_F_SOCK_NONEMPTY) != 0;
+    if (hft_ring_tag_op(completion->tag) == HFT_OP_RECV_STAMPED && completion->result > 0)
+        completion->kernel_ns = hft_ring_message_ns(&u->messages[slot]);
+}
+
 /* Takes a batch from the ring; 0 = there was none. */
 static int reap(uring *u) {
     struct io_uring_cqe *cqes[REAP_MAX];
@@ -181,9 +194,7 @@ static int reap(uring *u) {
         hft_ring_completion completion = {.tag = cqes[i]->user_data, .result = cqes[i]->res};
         hft_ring_op op = hft_ring_tag_op(completion.tag);
         if (op == HFT_OP_NONE) continue;
-        if (hft_ring_is_recv(op)) u->n_armed--;
-        if (op == HFT_OP_RECV_STAMPED && completion.result > 0)
-            completion.kernel_ns = hft_ring_message_ns(&u->messages[hft_ring_tag_slot(completion.tag)]);
+        if (hft_ring_is_recv(op)) on_received(u, &completion, cqes[i]);
         u->reaped[u->reaped_len++] = completion;
     }
     if (n != 0) io_uring_cq_advance(&u->uring, n);
@@ -193,8 +204,8 @@ static int reap(uring *u) {
 static int uring_next(hft_ring *ring, hft_ring_completion *completion) {
     uring *u = ring->impl;
     if (u->done_len != 0) {
-        *completion = u->done[u->done_head];
-        u->done_head = (u->done_head + 1) % u->done_cap;
+        *completion = u->done[u->done_head++];
+        if (u->done_head == u->done_cap) u->done_head = 0;
         u->done_len--;
         return 1;
     }
@@ -262,6 +273,7 @@ static void uring_forget(hft_ring *ring, uint32_t slot, int fd) { (void)ring, (v
 static void uring_free(uring *u) {
     if (u->event_fd >= 0) close(u->event_fd);
     free(u->last_turn);
+    free(u->has_more);
     free(u->done);
     free(u->messages);
     free(u);
@@ -311,6 +323,7 @@ static int setup(uring *u, hft_err *err) {
         return hft_fail(err, HFT_E_RING_UNAVAILABLE, 0,
                         "this kernel's io_uring is too old: Linux 5.11 or later is needed");
     }
+    u->poll_first = (params.flags & IORING_SETUP_DEFER_TASKRUN) != 0; /* Linux 6.1, and this came with 5.19 */
     rc = io_uring_register_ring_fd(&u->uring); /* saves a lookup per call; absent before Linux 5.18 */
     (void)rc;
     return 0;
@@ -323,12 +336,14 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     u->n_slots = slots;
     u->turn = HOT_TURNS; /* no socket starts as one that had a message lately */
     u->last_turn = calloc(slots, sizeof *u->last_turn);
+    u->has_more = calloc(slots, sizeof *u->has_more);
     u->done_cap = 2 * slots;
     u->done = calloc(u->done_cap, sizeof *u->done);
     u->messages = calloc(slots, sizeof *u->messages);
     u->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = u->event_fd < 0 ? hft_fail(err, -errno, 0, "eventfd") : 0;
-    if (u->last_turn == NULL || u->done == NULL || u->messages == NULL) rc = hft_fail(err, HFT_E_MEMORY, 0, NULL);
+    if (u->last_turn == NULL || u->has_more == NULL || u->done == NULL || u->messages == NULL)
+        rc = hft_fail(err, HFT_E_MEMORY, 0, NULL);
     if (rc == 0) rc = setup(u, err);
     if (rc < 0) {
         uring_free(u);
