@@ -117,12 +117,21 @@ static void keep_earliest(uint64_t *due_ns, uint64_t candidate_ns) {
     if (candidate_ns < *due_ns) *due_ns = candidate_ns;
 }
 
-/* A ping counts as unanswered from the last sign of life on: its answer may stand behind a long message. */
+/* Whether a frame is on its way that has not come to its end. */
+static int in_frame(const hft_reactor_link *l) {
+    const hft_conn *conn = &l->session.conn;
+    const hft_buffer *b = conn->use_tls ? &conn->plain : &conn->recv;
+    return l->session.parser.left != 0 || b->head != b->tail;
+}
+
+/* Whatever else the peer says, a ping without an answer means that we may not be heard. But the answer may stand behind
+ * a long message that is on its way. */
 static uint64_t silent_at(const hft_reactor_link *l) {
     uint64_t ping_ns = l->session.last_ping_ns;
     if (l->app_ping_ns != 0 && (ping_ns == 0 || l->app_ping_ns < ping_ns)) ping_ns = l->app_ping_ns;
     if (ping_ns == 0 || l->config.ping_timeout_ns == 0) return HFT_NEVER;
-    return (ping_ns > l->recv_ns ? ping_ns : l->recv_ns) + l->config.ping_timeout_ns;
+    if (in_frame(l) && l->recv_ns > ping_ns) ping_ns = l->recv_ns;
+    return ping_ns + l->config.ping_timeout_ns;
 }
 
 void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {
@@ -130,7 +139,7 @@ void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {
     uint64_t due_ns = l->over_by_ns;
     keep_earliest(&due_ns, l->up_by_ns);
     keep_earliest(&due_ns, l->trim_ns);
-    if (l->session.state == HFT_WSCLIENT_OPEN) {
+    if (l->session.state == HFT_WSCLIENT_OPEN && l->session.conn.state == HFT_CONN_OPEN) {
         keep_earliest(&due_ns, l->next_ping_ns);
         keep_earliest(&due_ns, l->next_app_ping_ns);
         keep_earliest(&due_ns, silent_at(l));

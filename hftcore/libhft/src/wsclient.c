@@ -198,8 +198,10 @@ static int on_pong(hft_wsclient *ws, const hft_ws_event *frame, hft_wsclient_eve
     uint64_t serial = hft_load_be64(frame->data);
     if (serial <= ws->pings_answered || serial > ws->pings_sent) return 0;
     ws->pings_answered = serial;
-    if (serial == ws->pings_sent) ws->last_ping_ns = 0;
-    if (ws->pings_sent - serial >= HFT_WSCLIENT_PINGS) return 0;
+    uint64_t waiting = ws->pings_sent - serial; /* pings sent later */
+    uint64_t oldest = waiting < HFT_WSCLIENT_PINGS ? serial + 1 : ws->pings_sent - HFT_WSCLIENT_PINGS + 1;
+    ws->last_ping_ns = waiting == 0 ? 0 : ws->ping_ns[oldest % HFT_WSCLIENT_PINGS];
+    if (waiting >= HFT_WSCLIENT_PINGS) return 0;
     uint64_t sent_ns = ws->ping_ns[serial % HFT_WSCLIENT_PINGS];
     *event = (hft_wsclient_event){.kind = HFT_WSCLIENT_PONG, .rtt_ns = now_ns > sent_ns ? now_ns - sent_ns : 0};
     return 1;
