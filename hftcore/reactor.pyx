@@ -34,6 +34,7 @@ from hftcore._message cimport Message, Timer, closed_again, error_of
 from hftcore._status cimport check, check_err, check_local, init_core, make_error
 from hftcore.libhft.clock cimport hft_clock_mono_ns
 from hftcore.libhft.deflate cimport hft_deflate_params
+from hftcore.libhft.order cimport HFT_ORDER_SLOTS_MAX, hft_order_value
 from hftcore.libhft.reactor cimport (
     HFT_REACTOR_CLOSED,
     HFT_REACTOR_LINKS_MAX,
@@ -59,6 +60,7 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_ping,
     hft_reactor_prepare_sleep,
     hft_reactor_send,
+    hft_reactor_send_template,
     hft_reactor_stats,
     hft_reactor_tls,
     hft_reactor_wake,
@@ -191,6 +193,26 @@ cdef class Connection:
             self.send_bytes(HFT_WS_OP_TEXT, borrowed.data, <size_t>borrowed.len)
         finally:
             give_back(&borrowed)
+
+    def send_template(self, OrderTemplate template not None, /, **values):
+        """Fills a template, signs it where it is signed, and sends it as a text message.
+
+        Raises as ``send`` and as ``OrderTemplate.render``.
+        """
+        cdef hft_order_value given[HFT_ORDER_SLOTS_MAX]
+        cdef int bad_slot = -1, i = 0, rc
+        cdef tuple names = tuple(values)
+        self.reactor.check_owner()
+        if names != template.known_names:
+            template.learn_names(names)
+        for value in values.values():
+            template.put_value(&given[template.slot_of_name[i]], template.slot_of_name[i], value)
+            i += 1
+        rc = hft_reactor_send_template(&self.reactor.r, self.link, &template.t, given, &bad_slot)
+        if rc < 0 and bad_slot >= 0:
+            check(rc, f"slot {template.slots[bad_slot]}")
+        elif rc < 0:
+            self.raise_send(rc)
 
     def ping(self):
         """Sends a ping; ``Handler.on_pong`` tells the round trip. Raises as ``send``."""

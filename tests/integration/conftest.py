@@ -14,6 +14,7 @@ import pytest
 from hftcore import Engine
 from hftcore.bitcoin import split_transactions
 from hftcore.engine import io_uring_error
+from hftcore.reactor import Reactor
 from tests.integration import rig
 
 
@@ -28,6 +29,14 @@ def backend(request: pytest.FixtureRequest) -> str:
     if name == "io_uring" and (reason := io_uring_error()):
         pytest.skip(f"io_uring: {reason}")
     return name
+
+
+@pytest.fixture
+def reactor(backend: str) -> Iterator[Reactor]:
+    fds = rig.open_fds()
+    with Reactor(backend=backend) as made:
+        yield made
+    rig.wait_until(lambda: not {fd for fd in rig.open_fds() - fds if fd.startswith("socket:")})
 
 
 class Stage:

@@ -140,6 +140,7 @@ static void on_completion(hft_reactor *r, const hft_ring_completion *completion)
     }
     hft_reactor_link *l = &r->links[link];
     hft_conn *conn = &l->session.conn;
+    if (hft_reactor_in_frame(l)) l->held_up_ns = r->now_ns;
     switch (hft_conn_complete(conn, completion->tag, completion->result)) {
     case HFT_CONN_UP:
         (void)!hft_wsclient_upgrade(&l->session, r->now_ns); /* a failure closes the connection */
@@ -180,7 +181,10 @@ static int give_closed(hft_reactor *r, hft_reactor_event *event, uint32_t link) 
         .kind = HFT_REACTOR_CLOSED, .link = link, .close_code = ws->close_code, .http_status = ws->http_status,
         .data = ws->reason, .len = ws->reason_len, .recv_ns = l->recv_ns, .err = hft_wsclient_error(ws),
     };
-    if (ws->http_status != 0) event->data = hft_conn_data(&ws->conn, &event->len);
+    if (ws->http_status != 0) {
+        event->data = hft_conn_data(&ws->conn, &event->len);
+        if (ws->state == HFT_WSCLIENT_REFUSED && event->len > ws->response_len) event->len = ws->response_len;
+    }
     l->told = 1;
     r->closed = link;
     return 1;
@@ -285,6 +289,13 @@ static void set_now(hft_reactor *r) {
     r->next_resync_ns = r->now_ns + RESYNC_NS;
 }
 
+/* Each link's at most once, so that a turn ends. 1 = something was due. */
+static int run_timers(hft_reactor *r) {
+    uint32_t link, left = r->n_links;
+    for (; left != 0 && hft_timers_next(&r->timers, &link, r->now_ns); left--) hft_reactor_link_tick(r, link);
+    return left != r->n_links;
+}
+
 static uint64_t earlier(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 /* How long the kernel may let us sleep. */
@@ -329,7 +340,7 @@ int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_
         int ready = hft_reactor_next_ready(r, event);
         if (ready != 0) return ready;
         set_now(r);
-        for (uint32_t link; hft_timers_next(&r->timers, &link, r->now_ns); slept = 0) hft_reactor_link_tick(r, link);
+        slept = !run_timers(r) && slept;
         if (until_ns == 0) until_ns = timeout_ns < HFT_NEVER - r->now_ns ? r->now_ns + timeout_ns : HFT_NEVER;
         if (r->n_ready == 0 && looked && (slept || r->now_ns >= until_ns)) return 0;
         hft_wsclient_masks_refill(&r->masks);

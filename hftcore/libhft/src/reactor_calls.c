@@ -55,7 +55,8 @@ static int sent(hft_reactor *r, hft_reactor_link *l, int rc) {
 int hft_reactor_send(hft_reactor *r, uint32_t link, hft_ws_op op, const void *payload, size_t len) {
     hft_reactor_link *l = find_to_send(r, link);
     if (l == NULL) return HFT_E_STATE;
-    return sent(r, l, hft_wsclient_put(&l->session, op, payload, len));
+    int fits = len <= l->config.send_cap;
+    return sent(r, l, fits ? hft_wsclient_put(&l->session, op, payload, len) : HFT_E_CONN_SEND_FULL);
 }
 
 int hft_reactor_send_template(hft_reactor *r, uint32_t link, hft_order_template *t, const hft_order_value *values,

@@ -20,6 +20,13 @@ static inline uint64_t hft_reactor_mono_ns(const hft_reactor *r) {
     return hft_ticks_mono_ns(&r->clock, hft_ticks(&r->clock));
 }
 
+/* Whether a frame is on its way that has not come to its end. */
+static inline int hft_reactor_in_frame(const hft_reactor_link *l) {
+    const hft_conn *conn = &l->session.conn;
+    const hft_buffer *b = conn->use_tls ? &conn->plain : &conn->recv;
+    return l->session.parser.left != 0 || b->head != b->tail;
+}
+
 /* reactor.c */
 /* The link has news, or may have. */
 void hft_reactor_push(hft_reactor *r, uint32_t link);

@@ -8,6 +8,7 @@
 #endif
 
 #define PAGE 4096u
+#define CONTROL_ROOM 2048u
 #define TRIM_NS 1000000000u
 #define APP_PONG_WINDOW 512
 
@@ -27,12 +28,19 @@ static int is_sane(const hft_link_config_ws *c) {
            c->message_max <= HFT_REACTOR_MESSAGE_MAX;
 }
 
+/* A message as long as the queue finds room in it, with what TLS, control frames and compression in vain add. */
+static size_t send_room(const hft_link_config_ws *c) {
+    size_t records = c->send_cap / HFT_CONN_PLAIN_MAX + 2;
+    size_t room = c->send_cap + CONTROL_ROOM + (c->tls != NULL ? records * HFT_TLS_RECORD_OVERHEAD : 0);
+    return c->deflate != NULL ? room + c->send_cap / 4 : room;
+}
+
 /* One private mapping: recv, send, plain (TLS), then message, inflated and packed (compression), each on pages of its
  * own. The first pages of the former are those of every message, and are taken now. */
 static int open_memory(hft_reactor_link *l, hft_conn_config *conn, hft_wsclient_config *session) {
     const hft_link_config_ws *c = &l->config;
     conn->recv_cap = page_up(c->recv_cap);
-    conn->send_cap = page_up(c->send_cap);
+    conn->send_cap = page_up(send_room(c));
     conn->plain_cap = c->tls != NULL ? conn->recv_cap + HFT_CONN_PLAIN_MAX : 0;
     l->spare_sizes[0] = page_up(c->message_max);
     l->spare_sizes[1] = c->deflate != NULL ? page_up(c->message_max) : 0;
@@ -117,21 +125,13 @@ static void keep_earliest(uint64_t *due_ns, uint64_t candidate_ns) {
     if (candidate_ns < *due_ns) *due_ns = candidate_ns;
 }
 
-/* Whether a frame is on its way that has not come to its end. */
-static int in_frame(const hft_reactor_link *l) {
-    const hft_conn *conn = &l->session.conn;
-    const hft_buffer *b = conn->use_tls ? &conn->plain : &conn->recv;
-    return l->session.parser.left != 0 || b->head != b->tail;
-}
-
-/* Whatever else the peer says, a ping without an answer means that we may not be heard. But the answer may stand behind
- * a long message that is on its way. */
+/* Whatever else the peer says, a ping without an answer means that we may not be heard. But the answer may have stood
+ * behind a long message. */
 static uint64_t silent_at(const hft_reactor_link *l) {
     uint64_t ping_ns = l->session.last_ping_ns;
     if (l->app_ping_ns != 0 && (ping_ns == 0 || l->app_ping_ns < ping_ns)) ping_ns = l->app_ping_ns;
     if (ping_ns == 0 || l->config.ping_timeout_ns == 0) return HFT_NEVER;
-    if (in_frame(l) && l->recv_ns > ping_ns) ping_ns = l->recv_ns;
-    return ping_ns + l->config.ping_timeout_ns;
+    return (ping_ns > l->held_up_ns ? ping_ns : l->held_up_ns) + l->config.ping_timeout_ns;
 }
 
 void hft_reactor_link_plan(hft_reactor *r, uint32_t link) {

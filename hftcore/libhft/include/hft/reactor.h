@@ -92,6 +92,7 @@ typedef struct {
     uint64_t up_by_ns, over_by_ns, next_ping_ns, next_app_ping_ns, trim_ns; /* deadlines, UINT64_MAX = none */
     uint8_t *spare;             /* of that memory, what only long messages use much of: pieces of ... */
     size_t spare_sizes[3];
+    uint64_t held_up_ns;        /* when bytes of a frame that had begun before came last */
     uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
