@@ -5,11 +5,13 @@ from __future__ import annotations
 import _thread
 import contextlib
 import os
+import random
 import signal
 import socket
 import struct
 import threading
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +25,7 @@ from hftcore.errors import (
     LimitExceeded,
 )
 from hftcore.orders import OrderTemplate
-from hftcore.reactor import AppPing, Connection, Handler, Message, Reactor
+from hftcore.reactor import AppPing, Connection, Deflate, Handler, Message, Reactor
 from hftcore.reconnect import Reconnect
 from hftcore.tls import TLSContext
 from hftcore.venues import Slot
@@ -48,6 +50,28 @@ def test_pings_are_measured(reactor: Reactor) -> None:
     assert all(0 < rtt < 1_000_000_000 for rtt in times)
     assert stats.rtt_min_ns == min(times[: stats.pongs])
     assert not any(entry[2] for entry in handler.log if entry[0] == "pong")
+
+
+def test_only_answers_count_as_such(reactor: Reactor) -> None:
+    def play(peer: RawPeer) -> None:
+        peer.upgrade()
+        peer.send(10, (1).to_bytes(8, "big"))  # before anybody asked
+        peer.send(1, b"ask")
+        op, payload = peer.read_frame()
+        assert op == 9
+        for answer in (b"", (99).to_bytes(8, "big"), payload, payload):
+            peer.send(10, answer)
+        peer.send(8)
+        peer.read_frame()
+
+    class Asking(Recorder):
+        def on_message(self, connection: Connection, message: Message) -> None:
+            connection.ping()
+
+    handler = Asking()
+    with raw_server(play) as port:
+        run(reactor, handler, f"ws://127.0.0.1:{port}/")
+    assert handler.kinds == ["open", "pong", "close"]
 
 
 def test_a_peer_that_falls_silent_is_left(reactor: Reactor) -> None:
@@ -142,17 +166,25 @@ def test_application_pings(reactor: Reactor, hide: bool) -> None:
 # ---- back-pressure ----
 
 
-@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
-def test_a_full_queue_refuses_whole_messages(reactor: Reactor, trust: rig.Trust, tls: bool) -> None:
+def noise(number: int) -> bytes:
+    """40 kB that no compression makes shorter."""
+    return number.to_bytes(4, "big") + random.Random(number).randbytes(40_000)
+
+
+@pytest.mark.parametrize("kind", ["ws", "wss", "compressed"])
+def test_a_full_queue_refuses_whole_messages(reactor: Reactor, trust: rig.Trust, kind: str) -> None:
     read_on = threading.Event()
     received: list[int] = []
 
     def play(peer: RawPeer) -> None:
-        peer.upgrade()
+        extension = b"Sec-WebSocket-Extensions: permessage-deflate\r\n" if kind == "compressed" else b""
+        peer.upgrade(extra=extension)
         assert read_on.wait(10)
+        unpacker = zlib.decompressobj(-15)
         while (frame := peer.read_frame())[0] != 8:
-            assert len(set(frame[1][4:])) == 1
-            received.append(int.from_bytes(frame[1][:4], "big"))
+            data = unpacker.decompress(frame[1] + b"\0\0\xff\xff") if kind == "compressed" else frame[1]
+            received.append(int.from_bytes(data[:4], "big"))
+            assert data == noise(received[-1])
         peer.send(8, frame[1])
 
     accepted: list[int] = []
@@ -161,7 +193,7 @@ def test_a_full_queue_refuses_whole_messages(reactor: Reactor, trust: rig.Trust,
         number = 0
         with contextlib.suppress(LimitExceeded):
             while number < 10_000:
-                connection.send(number.to_bytes(4, "big") + bytes([number % 256]) * 40_000)
+                connection.send(noise(number))
                 accepted.append(number)
                 number += 1
         assert number < 10_000
@@ -169,16 +201,17 @@ def test_a_full_queue_refuses_whole_messages(reactor: Reactor, trust: rig.Trust,
     class Filler(Recorder):
         def on_writable(self, connection: Connection) -> None:
             super().on_writable(connection)
-            assert connection.stats().send_queue <= 100_000  # type: ignore[union-attr]
-            connection.send(b"\0\0\xff\xff" + b"z" * 40_000)
+            assert connection.stats().send_queue <= 130_000  # type: ignore[union-attr]
+            connection.send(noise(0xFFFF))
             connection.close()
 
     handler = Filler(on_open=fill)
+    tls = kind == "wss"
     options: dict[str, Any] = {"tls": TLSContext(ca_file=trust.ca_file)} if tls else {}
     with raw_server(play, context=trust.context if tls else None) as port:
         connection = reactor.connect(
             f"{'wss' if tls else 'ws'}://localhost:{port}/", handler, send_queue=200_000, send_buffer=65536,
-            **QUIET, **options,
+            compression=Deflate() if kind == "compressed" else None, **QUIET, **options,
         )  # fmt: skip
         run_until(reactor, lambda: accepted)
         for _ in range(10):
@@ -214,7 +247,8 @@ def test_a_paused_connection_holds_up_its_peer(reactor: Reactor) -> None:
 
     def play(peer: RawPeer) -> None:
         peer.upgrade()
-        for number in range(400):
+        peer.sock.sendall(b"".join(b"\x82\x02" + number.to_bytes(2, "big") for number in range(20)))
+        for number in range(20, 400):
             peer.send(2, number.to_bytes(2, "big") + b"x" * 50_000)
             sent[0] += 1
         peer.read_frame()

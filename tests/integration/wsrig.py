@@ -83,7 +83,7 @@ class RawPeer:
             (length,) = struct.unpack(">Q", self.read_exactly(8))
         mask = self.read_exactly(4)
         payload = self.read_exactly(length)
-        return first & 0x0F, bytes(byte ^ mask[i % 4] for i, byte in enumerate(payload))
+        return first & 0x0F, ws.apply_mask(payload, mask)
 
     def read_to_end(self) -> bytes:
         data = b""

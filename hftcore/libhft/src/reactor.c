@@ -185,7 +185,6 @@ static int give_closed(hft_reactor *r, hft_reactor_event *event, uint32_t link) 
         event->data = hft_conn_data(&ws->conn, &event->len);
         if (ws->state == HFT_WSCLIENT_REFUSED && event->len > ws->response_len) event->len = ws->response_len;
     }
-    l->told = 1;
     r->closed = link;
     return 1;
 }
@@ -249,7 +248,7 @@ static int take_event(hft_reactor *r, hft_reactor_event *event, uint32_t link) {
     if (ws->state == HFT_WSCLIENT_OVER || ws->state == HFT_WSCLIENT_REFUSED) hft_reactor_link_leaving(r, link);
     if (!l->paused) hft_conn_rearm(&ws->conn);
     hft_reactor_settle(r, link);
-    return l->settled && !l->told ? give_closed(r, event, link) : 0;
+    return l->settled ? give_closed(r, event, link) : 0;
 }
 
 static uint32_t pop(hft_reactor *r) {
@@ -336,6 +335,7 @@ int hft_reactor_prepare_sleep(hft_reactor *r, uint64_t *wait_ns) {
 
 int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns) {
     uint64_t until_ns = 0;
+    (void)hft_reactor_reap(r); /* what a send has left there would make the first wait short */
     for (int looked = 0, slept = 0;;) {
         int ready = hft_reactor_next_ready(r, event);
         if (ready != 0) return ready;

@@ -99,7 +99,6 @@ typedef struct {
     uint8_t used, queued, paused;
     uint8_t writable;           /* 1: a send was refused; 2: and now there is room */
     uint8_t settled;            /* the socket is gone: CLOSED is the next event */
-    uint8_t told;               /* CLOSED was given out */
     uint8_t large;              /* it has had large messages since trim_ns was set */
     uint8_t held;               /* a message waits behind its PONG */
     hft_reactor_event message;  /* that one */
@@ -134,7 +133,7 @@ void hft_reactor_close(hft_reactor *r);
  * HFT_E_ARGUMENT, HFT_E_TLS_*. */
 HFT_NODISCARD int hft_reactor_add(hft_reactor *r, uint32_t *link, const hft_link_config_ws *config, int fd,
                                   hft_err *err);
-/* The next event. 0: there was none for timeout_ns (0 only looks), or a signal came. */
+/* The next event. 0: there was none for timeout_ns (0 only looks), or less: a signal may have come. */
 HFT_NODISCARD int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns);
 /* The same, of what was received already: asks the kernel for nothing. */
 HFT_NODISCARD int hft_reactor_next_ready(hft_reactor *r, hft_reactor_event *event);
