@@ -10,6 +10,7 @@
 
 #define CONTROL_ROOM 1024 /* of the send buffer is left to control frames: pongs and the close frame find a place */
 #define REASON_MAX 123
+#define CLOSE_ROOM 512    /* and of that to the close frame, with TLS's part in it: pings may come in any number */
 
 static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"; /* RFC 6455 section 1.3 */
 
@@ -353,6 +354,9 @@ int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t
         ws->payload_out += len;
         return rc;
     }
+    if (ws->conn.send_error != 0) return ws->conn.send_error;
+    if (op != HFT_WS_OP_CLOSE && !hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CLOSE_ROOM))
+        return HFT_E_CONN_SEND_FULL;
     const uint8_t *frame;
     size_t frame_len;
     int rc = build(ws, &frame, &frame_len, op, payload, len);
