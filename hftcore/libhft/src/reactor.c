@@ -140,7 +140,8 @@ static void on_completion(hft_reactor *r, const hft_ring_completion *completion)
     }
     hft_reactor_link *l = &r->links[link];
     hft_conn *conn = &l->session.conn;
-    if (hft_reactor_in_frame(l)) l->held_up_ns = r->now_ns;
+    int is_send = hft_ring_tag_op(completion->tag) == HFT_OP_SEND;
+    if (!is_send && completion->result > 0 && hft_reactor_in_frame(l)) l->held_up_ns = r->now_ns;
     switch (hft_conn_complete(conn, completion->tag, completion->result)) {
     case HFT_CONN_UP:
         (void)!hft_wsclient_upgrade(&l->session, r->now_ns); /* a failure closes the connection */

@@ -130,7 +130,7 @@ static void keep_earliest(uint64_t *due_ns, uint64_t candidate_ns) {
 static uint64_t silent_at(const hft_reactor_link *l) {
     uint64_t ping_ns = l->session.last_ping_ns;
     if (l->app_ping_ns != 0 && (ping_ns == 0 || l->app_ping_ns < ping_ns)) ping_ns = l->app_ping_ns;
-    if (ping_ns == 0 || l->config.ping_timeout_ns == 0) return HFT_NEVER;
+    if (ping_ns == 0 || l->config.ping_timeout_ns == 0 || l->paused) return HFT_NEVER;
     return (ping_ns > l->held_up_ns ? ping_ns : l->held_up_ns) + l->config.ping_timeout_ns;
 }
 

@@ -92,7 +92,7 @@ typedef struct {
     uint64_t up_by_ns, over_by_ns, next_ping_ns, next_app_ping_ns, trim_ns; /* deadlines, UINT64_MAX = none */
     uint8_t *spare;             /* of that memory, what only long messages use much of: pieces of ... */
     size_t spare_sizes[3];
-    uint64_t held_up_ns;        /* when bytes of a frame that had begun before came last */
+    uint64_t held_up_ns;        /* when bytes of a frame that had begun before came last, or a pause ended */
     uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
@@ -160,7 +160,8 @@ HFT_NODISCARD int hft_reactor_ping(hft_reactor *r, uint32_t link);
  * as hft_wsclient_close. */
 HFT_NODISCARD int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const char *reason,
                                          size_t reason_len);
-/* Paused, a link gives out no message, and soon receives nothing, so that TCP holds up the peer. */
+/* Paused, a link gives out no message, and soon receives nothing, so that TCP holds up the peer. Its pings need no
+ * answer while it is. */
 HFT_NODISCARD int hft_reactor_pause(hft_reactor *r, uint32_t link, int on);
 /* The link's TLS, or NULL. */
 const hft_tls *hft_reactor_tls(const hft_reactor *r, uint32_t link);
