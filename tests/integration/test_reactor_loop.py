@@ -455,6 +455,57 @@ def test_closing_the_reactor_tells_every_connection_once(backend: str) -> None:
     reactor.stop()
 
 
+def test_messages_carry_the_times_they_came(reactor: Reactor) -> None:
+    stamps: list[tuple[int, int]] = []
+
+    class Clock(Echoer):
+        def on_message(self, connection: Connection, message: Message) -> None:
+            stamps.append((message.recv_ns, message.kernel_ns))
+            super().on_message(connection, message)
+
+    with websockets_server() as port:
+        for kernel in (False, True):
+            before = time.monotonic_ns(), time.time_ns()
+            # Many: the kernel begins to stamp a moment after it is asked to.
+            run(reactor, Clock([str(i) for i in range(100)]), f"ws://127.0.0.1:{port}/", kernel_timestamps=kernel)
+            after = time.monotonic_ns(), time.time_ns()
+            assert before[0] <= stamps[-2][0] <= stamps[-1][0] <= after[0]
+            if kernel:
+                assert before[1] <= stamps[-2][1] < stamps[-1][1] <= after[1]
+            else:
+                assert (stamps[-2][1], stamps[-1][1]) == (0, 0)
+
+
+def resident() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_memory_of_a_long_message_is_given_back(reactor: Reactor, compressed: bool) -> None:
+    size = 16_000_000
+
+    def play(connection: ServerConnection) -> None:
+        connection.send(random.Random(1).randbytes(size) if not compressed else bytes(size))
+        for _ in connection:
+            pass
+
+    class Counter(Recorder):
+        def on_message(self, connection: Connection, message: Message) -> None:
+            self.log.append(("message", len(message)))
+
+    handler = Counter()
+    compression = Deflate() if compressed else None
+    with websockets_server(play, compression="deflate" if compressed else None) as port:
+        connection = reactor.connect(f"ws://127.0.0.1:{port}/", handler, compression=compression, **QUIET)
+        run_until(reactor, lambda: handler.messages)
+        assert handler.messages == [size]
+        most = resident()
+        run_until(reactor, lambda: resident() < most - size * 9 // 10, 4)
+        connection.close()
+        run_until(reactor, lambda: not reactor.connections)
+    assert handler.error is None
+
+
 def mappings() -> int:
     return len(Path("/proc/self/maps").read_text().splitlines())
 
