@@ -470,7 +470,7 @@ cdef class ClientConnection(Session):
     # ---- who may ----
 
     cdef int check_receiver(self) except -1:
-        self.hub.reactor.check_owner()
+        self.check_thread()
         if self.receiver is not None:
             raise RuntimeError("another task waits for this connection's next message: one at a time")
         return 0
@@ -536,6 +536,7 @@ cdef class ClientConnection(Session):
 
         Raises what ``OrderTemplate.render`` raises.
         """
+        self.check_open()
         if self.n_senders == 0:
             try:
                 self.connection.send_template(template, **values)
@@ -560,6 +561,7 @@ cdef class ClientConnection(Session):
     def ping(self):
         """Sends a ping. Returns a future, which need not be awaited, of its round trip in seconds. Raises as ``send``.
         """
+        self.check_open()
         self.connection.ping()
         self.hub.ensure()
         future = self.hub.loop.create_future()
@@ -582,6 +584,7 @@ cdef class ClientConnection(Session):
 
     def abort(self):
         """Cuts the connection at once."""
+        self.check_thread()
         if not self.over:
             self.connection.abort()
             self.is_closing = True

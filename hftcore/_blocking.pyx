@@ -115,17 +115,12 @@ cdef class ClientConnection(Session):
             self.reactor.dispatch(&event)
         return rc
 
-    cdef int check_owner(self) except -1:
-        if self.reactor._is_open:
-            self.reactor.check_owner()
-        return 0
-
     # ---- receiving ----
 
     cdef object next_payload(self, uint64_t until_ns):
         """The next message; None: there was none in time. Raises what ended the connection."""
         cdef hft_reactor_event event
-        self.check_owner()
+        self.check_thread()
         while True:
             if self.messages:
                 return self.take()
@@ -176,7 +171,7 @@ cdef class ClientConnection(Session):
 
     cdef int send_wait(self, object data, bint as_text, object timeout_s) except -1:
         cdef uint64_t until_ns = deadline(timeout_s)
-        self.check_owner()
+        self.check_open()
         self.look()
         while not self.try_send(data, as_text):
             self.is_writable = False
@@ -203,7 +198,7 @@ cdef class ClientConnection(Session):
 
         Raises what ``OrderTemplate.render`` raises.
         """
-        self.check_owner()
+        self.check_open()
         self.look()
         try:
             self.connection.send_template(template, **values)
@@ -216,7 +211,7 @@ cdef class ClientConnection(Session):
         """Sends a ping and waits for its answer: the round trip in seconds. Raises TimeoutError, and as ``send``."""
         cdef uint64_t until_ns = deadline(timeout_s)
         cdef unsigned int before = self.n_pongs
-        self.check_owner()
+        self.check_open()
         self.connection.ping()
         while self.n_pongs == before:
             if self.over:
@@ -233,7 +228,7 @@ cdef class ClientConnection(Session):
         Messages that are waiting can still be received, further ones are not. No effect once it is closed. Raises
         LocalProtocolError for a code that may not be sent (RFC 6455 section 7.4) or a reason of over 123 bytes.
         """
-        self.check_owner()
+        self.check_thread()
         if not self.over:
             self.connection.close(code, reason)
             self.is_closing = True
@@ -243,7 +238,7 @@ cdef class ClientConnection(Session):
 
     def abort(self):
         """Cuts the connection at once."""
-        self.check_owner()
+        self.check_thread()
         if not self.over:
             self.connection.abort()
             self.is_closing = True

@@ -20,6 +20,10 @@ cdef class Session(Handler):
     cdef readonly object error              # what ended it; None: we did, in good order, or nothing has
     cdef bint told                          # it was raised once
 
+    # Raises for another thread than the owner's.
+    cdef int check_thread(self) except -1
+    # That, and raises once it has ended.
+    cdef int check_open(self) except -1
     # Takes over a connected socket, with so long for TLS and the upgrade.
     cdef int attach(self, object reactor, object sock, object endpoint, double timeout_s) except -1
     cdef int put(self, object payload) except -1

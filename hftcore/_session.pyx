@@ -1,8 +1,10 @@
 """What a connection whose owner takes one message after the other keeps: for the asyncio and the blocking face."""
 
+import threading
 from collections import deque
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
@@ -67,10 +69,23 @@ cdef class Session(Handler):
 
     # ---- sending ----
 
+    cdef int check_thread(self) except -1:
+        # Not the reactor's own check: messages can be taken when it is closed.
+        if PyThread_get_thread_ident() != self.connection.reactor._owner:
+            raise RuntimeError(f"this connection belongs to another thread than {threading.current_thread().name}")
+        return 0
+
+    cdef int check_open(self) except -1:
+        self.check_thread()
+        if self.over:
+            raise closed_again(self.error)
+        return 0
+
     cdef int try_send(self, object data, bint as_text) except -1:
         cdef Borrowed borrowed
         cdef Py_ssize_t size
         cdef const char *text
+        self.check_open()
         try:
             if isinstance(data, str):
                 text = PyUnicode_AsUTF8AndSize(data, &size)

@@ -538,7 +538,7 @@ def test_a_job_cancelled_too_late_closes_what_it_got(monkeypatch: pytest.MonkeyP
     ours, theirs = socket.socketpair()
     came = threading.Event()
 
-    async def open_meanwhile(*_: Any) -> tuple[int, socket.socket]:
+    async def open_meanwhile(*_: Any, **__: Any) -> tuple[int, socket.socket]:
         await asyncio.to_thread(came.wait, WAIT_S)
         assert job.cancel()
         return 0, ours
