@@ -12,7 +12,6 @@ more than all the rest of the way.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
 from collections.abc import AsyncIterator, Generator, Sequence
 from typing import Any, Literal, Unpack
@@ -72,42 +71,23 @@ class connect:  # noqa: N801  a function for its users
         schedule = Schedule(policy, len(self._request.endpoints))
         ws = await self._attempts(schedule, schedule.begin())
         while True:
-            successor = asyncio.create_task(self._succeed(schedule, ws, policy))
+            successor = _Successor(self, schedule, policy, ws)
             try:
                 yield ws
+            except BaseException:
+                await successor.end(keep=False)
+                raise
             finally:
-                successor.cancel()
                 await ws.close()
-                following = await _result_of(successor)
-                if isinstance(following, ClientConnection) and sys.exception() is not None:
-                    following.abort()
-            if isinstance(following, ClientConnection):
-                ws = following
-                continue
-            attempt = following or schedule.lost(ws.error, time.monotonic())
-            if attempt is None:
-                if ws.error is not None:
-                    raise ws.error
-                return
-            ws = await self._attempts(schedule, attempt)
-
-    async def _succeed(self, schedule: Schedule, ws: ClientConnection, policy: Reconnect) -> ClientConnection | Attempt:
-        """Once the connection is too old: its successor, open, or if they may not overlap what opens it."""
-        at_s = schedule.replace_at_s
-        if at_s is None:
-            await ws.wait_closed()
-            raise asyncio.CancelledError
-        await asyncio.sleep(max(0.0, at_s - time.monotonic()))
-        if policy.overlap_s is None:
-            await ws.close()
-            return schedule.begin()
-        following = await self._attempts(schedule, schedule.begin())
-        try:
-            await ws.close()
-        except BaseException:
-            following.abort()
-            raise
-        return following
+            following = await successor.end(keep=True)
+            if following is None:
+                attempt = successor.attempt or schedule.lost(ws.error, time.monotonic())
+                if attempt is None:
+                    if ws.error is not None:
+                        raise ws.error
+                    return
+                following = await self._attempts(schedule, attempt)
+            ws = following
 
     # ---- attempts ----
 
@@ -153,6 +133,29 @@ class connect:  # noqa: N801  a function for its users
                 return first, ws
 
 
-async def _result_of(task: asyncio.Task[ClientConnection | Attempt]) -> ClientConnection | Attempt | None:
-    (end,) = await asyncio.gather(task, return_exceptions=True)
-    return None if isinstance(end, BaseException) else end
+class _Successor:
+    """Waits until a connection is too old, opens the one that replaces it, and then ends the old one."""
+
+    def __init__(self, connector: connect, schedule: Schedule, policy: Reconnect, ws: ClientConnection) -> None:
+        self.attempt: Attempt | None = None  # what opens it, if the two may not overlap
+        self._following: ClientConnection | None = None
+        self._task = asyncio.create_task(self._run(connector, schedule, policy, ws))
+
+    async def _run(self, connector: connect, schedule: Schedule, policy: Reconnect, ws: ClientConnection) -> None:
+        at_s = schedule.replace_at_s
+        if at_s is None:
+            return
+        await asyncio.sleep(max(0.0, at_s - time.monotonic()))
+        if policy.overlap_s is None:
+            self.attempt = schedule.begin()
+        else:
+            self._following = await connector._attempts(schedule, schedule.begin())
+        await ws.close()
+
+    async def end(self, *, keep: bool) -> ClientConnection | None:
+        """The successor, if it is open."""
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+        if self._following is not None and not keep:
+            self._following.abort()
+        return self._following if keep else None

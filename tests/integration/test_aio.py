@@ -1,0 +1,774 @@
+"""The asyncio face: on both backends, sleeping and polling, on asyncio's loop and uvloop, against `websockets`."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import random
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from hftcore import aio
+from hftcore.errors import (
+    ConfigError,
+    ConnectionClosed,
+    ConnectionLost,
+    HandshakeError,
+    LimitExceeded,
+    LocalProtocolError,
+    RemoteProtocolError,
+    TLSError,
+)
+from hftcore.reconnect import Reconnect
+from tests.integration import rig
+from tests.integration.ws_server import WAIT_S, WebSocketServer, serving
+
+FOREVER = float("inf")
+LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Connect = Callable[..., aio.connect]
+
+
+def open_sockets() -> set[str]:
+    """Sockets and rings of this process."""
+    found = set()
+    for entry in os.listdir("/proc/self/fd"):
+        try:
+            found.add(os.readlink(f"/proc/self/fd/{entry}"))
+        except OSError:
+            continue
+    return {target for target in found if target.startswith(("socket:", "anon_inode:[io_uring]"))}
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebSocketServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[WebSocketServer]:
+    """One that no other test has spoken to."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=LOOPS[request.param]) as runner:
+        yield lambda coroutine: runner.run(asyncio.wait_for(coroutine, WAIT_S))
+
+
+@pytest.fixture(params=[0.0, FOREVER], ids=["sleeps", "polls"])
+def connect(request: pytest.FixtureRequest, backend: str) -> Connect:
+    """aio.connect in every mode."""
+
+    def of(url: str | list[str], **options: Any) -> aio.connect:
+        return aio.connect(url, **{"backend": backend, "spin_us": request.param, **options})
+
+    return of
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    while not condition():
+        await asyncio.sleep(0.005)
+
+
+async def take_all(ws: aio.ClientConnection, messages: list[str | bytes]) -> None:
+    async for message in ws:
+        messages.append(message)
+
+
+# ---- messages ----
+
+
+def test_messages_come_back_as_they_were_sent(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo"), recv_queue=16384) as ws:
+            for message in ("", b"", "text", "\u00e9\u20ac\U0001f600", b"\x00\xff", "x" * 100_000, b"y" * 700_000):
+                await ws.send(message)
+                answer = await ws.recv()
+                assert answer == message
+                assert type(answer) is type(message)
+            await ws.send(bytearray(b"array"))
+            await ws.send(memoryview(b"view"))
+            await ws.send_text("t\u00e9xt".encode())
+            assert [await ws.recv(), await ws.recv(), await ws.recv()] == [b"array", b"view", "t\u00e9xt"]
+            assert ws.stats().messages_in == 10
+
+    run(main())
+
+
+def test_text_and_bytes_as_asked_for(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as ws:
+            for waits in (False, True):  # for the message, or the message for its receiver
+                for message in ("\u00e9", b"ascii"):
+                    await ws.send(message)
+                    await ws.send(message)
+                    if waits:
+                        await asyncio.sleep(0.05)
+                    data = message.encode() if isinstance(message, str) else message
+                    assert await ws.recv(decode=False) == data
+                    assert await ws.recv(decode=True) == data.decode()
+
+    run(main())
+
+
+def test_a_message_that_is_no_message(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as ws:
+            for wrong in (5, None, ["a"], object()):
+                with pytest.raises(TypeError):
+                    await ws.send(wrong)
+            await ws.send("good")
+            assert await ws.recv() == "good"
+
+    run(main())
+
+
+def test_iterating_ends_with_the_connection(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("count?to=2000&size=300")) as ws:
+            numbers = [int(str(message).split()[0]) async for message in ws]
+        assert numbers == list(range(2000))
+        assert (ws.close_code, ws.is_open) == (1000, False)
+        async with connect(server.url("close?code=1001&reason=going")) as ws:
+            assert [message async for message in ws] == ["last"]
+        assert (ws.close_code, ws.close_reason) == (1001, "going")
+
+    run(main())
+
+
+@pytest.mark.parametrize(("path", "code"), [("close?code=1011&reason=broken", 1011), ("cut", 1006)])
+def test_a_bad_end_is_raised_after_what_came_before(
+    run: Run, connect: Connect, server: WebSocketServer, path: str, code: int
+) -> None:
+    async def main() -> None:
+        async with connect(server.url(path)) as ws:
+            messages: list[str | bytes] = []
+            with pytest.raises(ConnectionClosed) as caught:
+                await take_all(ws, messages)
+            assert messages == ["last"]
+            assert caught.value.close_code == ws.close_code == code
+            for _ in range(2):
+                with pytest.raises(ConnectionClosed):
+                    await ws.recv()
+                with pytest.raises(ConnectionClosed):
+                    await ws.send("too late")
+                with pytest.raises(ConnectionClosed):
+                    ws.ping()
+
+    run(main())
+
+
+def test_a_message_over_the_limit(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo"), max_message=1000) as ws:
+            await ws.send("x" * 1000)
+            assert len(await ws.recv()) == 1000
+            await ws.send("x" * 1001)
+            with pytest.raises(RemoteProtocolError, match="over the limit"):
+                await ws.recv()
+
+    run(main())
+
+
+# ---- cancellation ----
+
+
+def test_a_cancelled_receiver_loses_no_message(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    rng = random.Random(5)
+
+    async def main() -> None:
+        numbers, cancelled = [], 0
+        async with connect(server.url("count?to=400&pause_s=0.0005")) as ws:
+            while len(numbers) < 400:
+                task = asyncio.create_task(ws.recv())
+                await asyncio.sleep(rng.choice((0, 0, 0.0003, 0.001)))
+                task.cancel()
+                try:
+                    numbers.append(int(str(await task).split()[0]))
+                except asyncio.CancelledError:
+                    cancelled += 1
+        assert numbers == list(range(400))
+        assert cancelled > 20
+
+    run(main())
+
+
+def test_time_outs_of_asyncio(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as ws:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(ws.recv(), 0.05)
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(take_all(ws, []), 0.05)
+            await ws.send("still here")
+            assert await asyncio.wait_for(ws.recv(), WAIT_S) == "still here"
+
+    run(main())
+
+
+def test_a_cancelled_send_is_whole_or_not_at_all(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> int:
+        async with connect(own_server.url("hold"), send_queue=65536, send_buffer=8192) as ws:
+            whole, waiting = 0, None
+            while True:
+                waiting = asyncio.ensure_future(ws.send(bytes([whole % 256]) * 30_000))
+                await asyncio.wait([waiting], timeout=0.3)
+                if not waiting.done():
+                    break
+                whole += 1
+            behind = asyncio.ensure_future(ws.send(b"behind"))
+            await asyncio.sleep(0.02)
+            assert not behind.done()
+            waiting.cancel()
+            await asyncio.sleep(0.02)
+            own_server.open_gate()
+            await behind
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+            await ws.send(b"end")
+            return whole
+
+    whole = run(main())
+    own_server.wait_for("close /hold")
+    expected = [(30_000, bytes([number % 256])) for number in range(whole)]
+    assert own_server.received == [*expected, (6, b"b"), (3, b"e")]
+
+
+@pytest.mark.parametrize("where", ["connecting", "upgrading"])
+def test_a_cancelled_connect_leaves_nothing(run: Run, connect: Connect, where: str) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        if where == "upgrading":
+            listener.listen()
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+
+        async def main() -> None:
+            before = open_sockets()
+            for _ in range(3):
+                task = asyncio.ensure_future(asyncio.wait_for(connect(url, reconnect=Reconnect()), 10))
+                await asyncio.sleep(0.05)
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+            for _ in range(20):
+                gc.collect()
+                if open_sockets() <= before:
+                    return
+                await asyncio.sleep(0.02)
+            raise AssertionError(open_sockets() - before)
+
+        run(main())
+
+
+# ---- who may ----
+
+
+def test_one_receiver_at_a_time(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as ws:
+            first = asyncio.create_task(ws.recv())
+            await asyncio.sleep(0.01)
+            with pytest.raises(RuntimeError, match="one at a time"):
+                await ws.recv()
+            with pytest.raises(RuntimeError, match="one at a time"):
+                await take_all(ws, [])
+            await ws.send("for the first")
+            assert await first == "for the first"
+
+    run(main())
+
+
+def test_another_thread_may_not(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as ws:
+
+            def elsewhere() -> list[str]:
+                problems = []
+                for call in (lambda: ws.send("x"), lambda: ws.recv().send(None), ws.ping, ws.abort):
+                    try:
+                        call()
+                    except RuntimeError as error:
+                        problems.append(str(error))
+                return problems
+
+            problems = await asyncio.to_thread(elsewhere)
+            assert len(problems) == 4
+            assert all("belongs to" in problem for problem in problems)
+            await ws.send("x")
+            assert await ws.recv() == "x"
+
+    run(main())
+
+
+def test_another_loop_may_not(backend: str, server: WebSocketServer) -> None:
+    first, second = asyncio.new_event_loop(), asyncio.new_event_loop()
+    try:
+
+        async def opened() -> aio.ClientConnection:
+            return await aio.connect(server.url("echo"), backend=backend)
+
+        ws = first.run_until_complete(opened())
+        with pytest.raises(RuntimeError, match="another event loop"):
+            second.run_until_complete(asyncio.wait_for(ws.recv(), WAIT_S))
+        first.run_until_complete(ws.close())
+    finally:
+        first.close()
+        second.close()
+
+
+def test_only_connect_makes_connections(server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with aio.connect(server.url("echo")) as ws:
+            with pytest.raises(TypeError, match="connect"):
+                ws.__init__(ws.request, "auto", 0.0)  # type: ignore[misc]
+
+    asyncio.run(main())
+
+
+# ---- back-pressure ----
+
+
+def test_senders_wait_for_room_in_order(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(own_server.url("hold"), send_queue=65536, send_buffer=8192) as ws:
+            with pytest.raises(LimitExceeded):
+                await ws.send(b"x" * 70_000)
+            tasks = [asyncio.create_task(ws.send(bytes([i]) * 20_000)) for i in range(100)]
+            await asyncio.sleep(0.1)
+            assert not tasks[-1].done()
+            assert ws.stats().send_queue <= 65536
+            own_server.open_gate()
+            await asyncio.gather(*tasks)
+
+    run(main())
+    own_server.wait_for("close /hold")
+    assert own_server.received == [(20_000, bytes([i])) for i in range(100)]
+
+
+def test_a_receiver_that_is_slow_holds_up_the_sender(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(
+            own_server.url("count?to=3000&size=10000"), recv_queue=65536, recv_buffer=65536, ping_interval_s=0
+        ) as ws:
+            await asyncio.sleep(0.3)
+            before = ws.stats().messages_in
+            await asyncio.sleep(0.2)
+            assert before == ws.stats().messages_in < 100
+            assert [int(str(message).split()[0]) async for message in ws] == list(range(3000))
+
+    run(main())
+
+
+def test_the_loop_has_its_turn_in_a_flood(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        turns = 0
+
+        async def tick() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        async with connect(server.url("count?to=5000&size=1000")) as ws:
+            ticking = asyncio.create_task(tick())
+            received = [message async for message in ws]
+            ticking.cancel()
+        assert len(received) == 5000
+        assert turns > 20
+
+    run(main())
+
+
+def test_others_go_on_while_one_waits(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("echo")) as silent, connect(server.url("echo")) as busy:
+            waiting = asyncio.create_task(silent.recv())
+            for i in range(200):
+                await busy.send(str(i))
+                assert await busy.recv() == str(i)
+            began = time.monotonic()
+            await asyncio.sleep(0.05)
+            assert 0.045 < time.monotonic() - began < 1.0
+            await silent.send("at last")
+            assert await waiting == "at last"
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", LOOPS)
+def test_a_message_that_is_there_makes_no_trip_through_the_loop(
+    kind: str, backend: str, server: WebSocketServer
+) -> None:
+    loop = LOOPS[kind]()
+    turns = 0
+
+    def turn() -> None:
+        nonlocal turns
+        turns += 1
+        loop.call_soon(turn)
+
+    async def main() -> None:
+        async with aio.connect(server.url("count?to=3000"), spin_us=FOREVER, backend=backend) as ws:
+            await asyncio.sleep(0.3)
+            turn()
+            received = [message async for message in ws]
+            assert len(received) == 3000
+
+    try:
+        loop.run_until_complete(main())
+        assert turns < 300
+    finally:
+        loop.close()
+
+
+# ---- pings, closing ----
+
+
+def test_pings(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(own_server.url("told")) as ws:
+            assert 0 < await ws.ping() < 5
+            assert ws.latency > 0
+            cancelled, last = ws.ping(), ws.ping()
+            cancelled.cancel()
+            assert await last > 0
+            # Theirs, while nobody of ours waits for anything.
+            await until(lambda: own_server.sessions)
+            answered = await asyncio.to_thread(own_server.run, own_server.sessions[0].ping())
+            await asyncio.sleep(0.1)
+            assert answered.done()
+            lost = ws.ping()
+            ws.abort()
+            with pytest.raises(ConnectionClosed):
+                await lost
+
+    run(main())
+
+
+def test_a_mute_peer_is_noticed(run: Run, connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def upgrade() -> None:
+            with listener.accept()[0] as sock:
+                head = sock.recv(4096).decode()
+                key = head.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
+                from hftcore.ws import accept_key
+
+                sock.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
+                )
+                while sock.recv(4096):
+                    pass
+
+        thread = threading.Thread(target=upgrade, daemon=True)
+        thread.start()
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+
+        async def main() -> None:
+            async with connect(url, ping_interval_s=0.05, ping_timeout_s=0.1) as ws:
+                with pytest.raises(ConnectionLost) as caught:
+                    await ws.recv()
+                assert caught.value.name == "HFT_E_CONN_IDLE_TIMEOUT"
+
+        run(main())
+        thread.join(WAIT_S)
+
+
+def test_closing_is_orderly_and_idempotent(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        ws = await connect(own_server.url("told"))
+        waiting = asyncio.create_task(ws.recv())
+        await asyncio.sleep(0.01)
+        with pytest.raises(LocalProtocolError):
+            await ws.close(1006)
+        with pytest.raises(LocalProtocolError):
+            await ws.close(1000, "x" * 124)
+        assert ws.is_open
+        await asyncio.gather(ws.close(3000, "bye"), ws.close(), ws.wait_closed())
+        await ws.close()
+        with pytest.raises(ConnectionClosed):
+            await waiting
+        assert (ws.close_code, ws.error, ws.is_open) == (1000, None, False)
+        await asyncio.to_thread(own_server.wait_for, "close /told")
+        session = own_server.sessions[0]
+        assert (session.close_code, session.close_reason) == (3000, "bye")
+
+    run(main())
+
+
+def test_what_came_before_closing_can_be_taken(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        ws = await connect(server.url("count?to=5"))
+        await until(lambda: not ws.is_open)
+        await ws.close()
+        assert len([message async for message in ws]) == 5
+        flooded = await connect(server.url("count?to=100000&size=1000"), recv_queue=16384)
+        await asyncio.sleep(0.05)
+        await asyncio.wait_for(flooded.close(), 5)
+        assert len([message async for message in flooded]) < 1000
+
+    run(main())
+
+
+def test_the_last_connection_closes_the_reactor(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        before = open_sockets()
+        for _ in range(3):
+            async with connect(server.url("echo")) as one, connect(server.url("echo")) as two:
+                rings = [target for target in open_sockets() - before if "io_uring" in target]
+                assert len(rings) <= 1
+                await one.send("x")
+                await two.send("y")
+                assert (await one.recv(), await two.recv()) == ("x", "y")
+            await asyncio.sleep(0.01)
+        ours = {target for target in open_sockets() - before if "io_uring" in target}
+        assert ours == set()
+
+    run(main())
+
+
+def test_a_loop_that_ends_first(backend: str, server: WebSocketServer) -> None:
+    kept: list[aio.ClientConnection] = []
+
+    async def main() -> None:
+        kept.append(await aio.connect(server.url("echo"), backend=backend, spin_us=FOREVER))
+        asyncio.create_task(kept[0].recv())  # noqa: RUF006  it goes with the loop
+        await asyncio.sleep(0.01)
+
+    for _ in range(3):
+        asyncio.run(main())
+        kept.clear()
+        gc.collect()
+
+    async def again() -> None:
+        async with aio.connect(server.url("echo"), backend=backend) as ws:
+            await ws.send("x")
+            assert await ws.recv() == "x"
+
+    asyncio.run(again())
+
+
+def test_ctrl_c(backend: str, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with aio.connect(server.url("echo"), backend=backend, spin_us=FOREVER) as ws:
+            threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+            await ws.recv()
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        asyncio.run(main())
+    assert time.monotonic() - began < 5
+
+
+# ---- connecting ----
+
+
+def test_options_are_checked_at_once() -> None:
+    for wrong in (
+        {"backend": "kqueue"},
+        {"spin_us": -1.0},
+        {"spin_us": float("nan")},
+        {"spin_us": "x"},
+        {"unknown": 1},
+    ):
+        with pytest.raises(ConfigError):
+            aio.connect("ws://127.0.0.1:1", **wrong)  # type: ignore[arg-type]
+    with pytest.raises(ConfigError):
+        aio.connect("http://127.0.0.1:1")
+
+
+def test_the_request_and_the_answer(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        url = own_server.url("echo").replace("ws://", "ws://user:pass@")
+        async with connect(url, headers={"X-Key": "v"}, compression=aio.Deflate(min_size=0)) as ws:
+            assert "pass" not in ws.url + repr(ws)
+            assert dict(ws.response_headers)["Upgrade"] == "websocket"
+            assert ws.extensions is not None
+            assert ws.extensions.startswith("permessage-deflate")
+            assert ws.remote_address == ("127.0.0.1", own_server.port)
+            assert ws.local_address[0] == "127.0.0.1"
+            assert ws.backend in ("io_uring", "epoll")
+            assert ws.tls_version is None
+            await ws.send("compress me " * 1000)
+            assert await ws.recv() == "compress me " * 1000
+            assert ws.stats().bytes_in < 2000
+        (request,) = own_server.requests
+        assert request.headers["X-Key"] == "v"
+        assert request.headers["User-Agent"] == "hftcore"
+        assert request.headers["Authorization"] == "Basic dXNlcjpwYXNz"
+
+    run(main())
+
+
+def test_subprotocols(run: Run, connect: Connect) -> None:
+    with serving(subprotocols=["two", "one"]) as server:
+
+        async def main() -> None:
+            async with connect(server.url("echo"), subprotocols=["one", "three"]) as ws:
+                assert ws.subprotocol == "one"
+
+        run(main())
+
+
+def test_tls(run: Run, connect: Connect, trust: rig.Trust) -> None:
+    with serving(context=trust.context) as server:
+
+        async def main() -> None:
+            async with connect(server.url("echo"), tls=rig_context(trust)) as ws:
+                assert ws.tls_version == "TLSv1.3"
+                assert ws.tls_cipher is not None
+                await ws.send("x" * 200_000)
+                assert await ws.recv() == "x" * 200_000
+            with pytest.raises(TLSError, match=r"authority|self-signed"):
+                await connect(server.url("echo"))
+
+        run(main())
+
+
+def rig_context(trust: rig.Trust) -> Any:
+    from hftcore.tls import TLSContext
+
+    return TLSContext(ca_file=trust.ca_file)
+
+
+def test_a_refused_upgrade(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        with pytest.raises(HandshakeError) as caught:
+            await connect(server.url("refuse?status=403"))
+        assert caught.value.status == 403
+        assert caught.value.body == b"go away\n"
+        with pytest.raises(HandshakeError) as caught:
+            await connect(server.url("redirect?to=/echo"))
+        assert caught.value.status == 302
+
+    run(main())
+
+
+def test_redirects(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    async def main() -> None:
+        async with connect(server.url("redirect?to=/redirect%3Fto=/echo"), max_redirects=2) as ws:
+            assert ws.url == server.url("echo")
+            await ws.send("x")
+            assert await ws.recv() == "x"
+        with pytest.raises(HandshakeError):
+            await connect(server.url("redirect?to=/redirect%3Fto=/echo"), max_redirects=1)
+
+    run(main())
+
+
+def test_one_time_out_covers_the_upgrade(run: Run, connect: Connect) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+
+        async def main() -> None:
+            began = time.monotonic()
+            with pytest.raises(ConnectionLost) as caught:
+                await connect(url, connect_timeout_s=0.2)
+            assert caught.value.name == "HFT_E_CONN_HANDSHAKE_TIMEOUT"
+            assert 0.15 < time.monotonic() - began < 2
+            with pytest.raises(ConnectionRefusedError):
+                await connect("ws://127.0.0.1:1/")
+
+        run(main())
+
+
+def test_unix_sockets(run: Run, connect: Connect, tmp_path: Path) -> None:
+    with serving(path=tmp_path / "s") as server:
+
+        async def main() -> None:
+            async with connect(server.url("echo")) as ws:
+                await ws.send("x")
+                assert await ws.recv() == "x"
+
+        run(main())
+
+
+# ---- connecting again ----
+
+
+def test_connections_one_after_the_other(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        seen = []
+        policy = Reconnect(initial_s=0.01, stable_s=0)
+        async for ws in connect(own_server.url("count?to=2"), reconnect=policy):
+            seen.append([message async for message in ws])
+            if len(seen) == 4:
+                break
+        assert [len(messages) for messages in seen] == [2] * 4
+
+    run(main())
+    assert own_server.events.count("open /count") == 4
+
+
+def test_a_body_may_leave_an_open_connection(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        rounds = 0
+        async for ws in connect(own_server.url("echo"), reconnect=Reconnect(initial_s=0.001, stable_s=0)):
+            rounds += 1
+            await ws.send("x")
+            assert await ws.recv() == "x"
+            if rounds == 3:
+                break
+        await until(lambda: own_server.events.count("close /echo") == 3)
+
+    run(main())
+
+
+def test_attempts_go_on_until_there_is_a_server(run: Run, connect: Connect, server: WebSocketServer) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        refusing = f"ws://127.0.0.1:{closed.getsockname()[1]}/"
+
+        async def main() -> None:
+            urls = [refusing, server.url("refuse?status=503"), server.url("echo")]
+            async with connect(urls, reconnect=Reconnect(initial_s=0.01)) as ws:
+                assert ws.url == server.url("echo")
+            async with connect(urls[::2], reconnect=Reconnect(race=True)) as ws:
+                assert ws.url == server.url("echo")
+            with pytest.raises(ConnectionRefusedError):
+                await connect(refusing, reconnect=Reconnect(initial_s=0.01, attempts=3))
+            refused = aiter(connect(server.url("refuse?status=403"), reconnect=Reconnect(initial_s=0.01)))
+            with pytest.raises(HandshakeError):
+                await anext(refused)
+
+        run(main())
+
+
+def test_the_successor_is_open_before_the_old_one_goes(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        rounds = 0
+        async for ws in connect(own_server.url("told"), reconnect=Reconnect(max_age_s=0.15)):
+            rounds += 1
+            if rounds == 3:
+                break
+            assert [message async for message in ws] == []
+
+    run(main())
+    assert own_server.events[:4] == ["open /told", "open /told", "close /told", "open /told"]
+
+
+def test_without_overlap_the_old_one_goes_first(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
+    async def main() -> None:
+        rounds = 0
+        async for ws in connect(own_server.url("told"), reconnect=Reconnect(max_age_s=0.1, overlap_s=None)):
+            rounds += 1
+            if rounds == 3:
+                break
+            assert [message async for message in ws] == []
+
+    run(main())
+    assert own_server.events[:4] == ["open /told", "close /told"] * 2
