@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import socket
+import ssl
 import struct
 import threading
 import time
@@ -326,6 +327,28 @@ def test_a_peer_that_does_not_end_is_left_in_time(reactor: Reactor, by_us: bool)
     assert (handler.error.name, handler.error.close_code) == (
         ("HFT_E_TIMEOUT", 1006) if by_us else ("HFT_E_CONN_CLOSED", 1001)
     )
+
+
+@pytest.mark.parametrize("by_us", [True, False])
+def test_a_server_that_awaits_our_close_notify_has_it(reactor: Reactor, trust: rig.Trust, by_us: bool) -> None:
+    def play(peer: RawPeer) -> None:
+        peer.upgrade()
+        if by_us:
+            peer.read_frame()
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)  # close frame and close_notify come as one
+        peer.send(8, struct.pack(">H", 1000))
+        with contextlib.suppress(ssl.SSLError):  # our close frame stands before it
+            peer.sock.unwrap()  # type: ignore[attr-defined]
+        peer.read_to_end()
+
+    handler = Recorder(on_open=lambda connection: connection.close() if by_us else None)
+    with raw_server(play, context=trust.context) as port:
+        start = time.monotonic()
+        url = f"wss://localhost:{port}/"
+        run(reactor, handler, url, close_timeout_s=5, tls=TLSContext(ca_file=trust.ca_file))
+        took = time.monotonic() - start
+    assert took < 3
+    assert handler.error is None if by_us else handler.error.close_code == 1000
 
 
 def test_abort_cuts_at_once(reactor: Reactor) -> None:

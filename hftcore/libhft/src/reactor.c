@@ -244,7 +244,8 @@ static int take_event(hft_reactor *r, hft_reactor_event *event, uint32_t link) {
         hft_wsclient_event from;
         int rc = hft_wsclient_next(ws, &from, l->recv_ns);
         if (rc == 1) return give(r, event, link, &from);
-        if (rc < 0 || hft_conn_pump(&ws->conn) != 1) break;
+        if (rc < 0 && ws->state != HFT_WSCLIENT_OVER) break;
+        if (rc == 0 && hft_conn_pump(&ws->conn) != 1) break; /* also once all is said: the end may be there already */
     }
     if (ws->state == HFT_WSCLIENT_OVER || ws->state == HFT_WSCLIENT_REFUSED) hft_reactor_link_leaving(r, link);
     if (!l->paused) hft_conn_rearm(&ws->conn);
