@@ -12,7 +12,9 @@ from hftcore.crypto import HmacSha256, HmacSha512, merkle_root, sha256, sha256_m
 from hftcore.engine import Engine
 from hftcore.errors import (
     ConfigError,
+    ConnectionClosed,
     ConnectionLost,
+    HandshakeError,
     HftError,
     LimitExceeded,
     LocalProtocolError,
@@ -31,9 +33,11 @@ from hftcore.watcher import BitcoinWatcher
 __all__ = [
     "BitcoinWatcher",
     "ConfigError",
+    "ConnectionClosed",
     "ConnectionLost",
     "Engine",
     "EngineLimits",
+    "HandshakeError",
     "HftError",
     "HmacSha256",
     "HmacSha512",
