@@ -135,7 +135,7 @@ def run(names: Sequence[str], quick: bool, progress: samples.Progress) -> dict[s
 
 def curve(kinds: Sequence[str], seconds: float = 4.0) -> Iterator[str]:
     """Lines of a table in Markdown: from one connection to 10,000."""
-    yield "| client | connections | bytes each | opening all, s | messages/s | CPU ns each | p50, µs | p99, µs | idle CPU |"
+    yield "| client | connections | bytes each | opening, s | messages/s | CPU ns each | p50, µs | p99, µs | idle CPU |"
     yield "|---|---|---|---|---|---|---|---|---|"
     for kind in kinds:
         for tls in (False, True):

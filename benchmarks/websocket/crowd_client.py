@@ -15,12 +15,16 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
 import picows
 import picows.picows
 import uvloop
 
+import hftcore.reactor
 from benchmarks import native
+from hftcore.reactor import Reactor
+from hftcore.tls import TLSContext
 
 MOST_STAMPS = 2_000_000
 AT_ONCE = 200  # connections that are being opened
@@ -97,7 +101,44 @@ async def use_picows(task: Task) -> None:
     os._exit(0)  # an end in order would take longer than all before
 
 
+def use_hftcore(task: Task, spin_us: float) -> None:
+    module = native.extension("websocket/hft_handler.pyx", hftcore.reactor.__file__)
+    options: dict[str, Any] = {"ping_interval_s": task.ping_s, "connect_timeout_s": 60}
+    if task.url.startswith("wss"):
+        options["tls"] = TLSContext(ca_file=task.ca_file)
+    with Reactor(spin_us=spin_us, max_connections=task.connections) as reactor:
+        left = task.connections
+
+        def dial() -> None:
+            nonlocal left
+            if left:
+                left -= 1
+                reactor.connect(task.url, handler, **options)
+
+        def opened() -> None:
+            dial()
+            if handler.n_open == task.connections:
+                reactor.stop()
+
+        handler = module.CrowdHandler(MOST_STAMPS, opened)
+        before, began = resident(), time.monotonic()
+        for _ in range(AT_ONCE):
+            dial()
+        reactor.run()
+        say("opened", Opened(time.monotonic() - began, resident() - before))
+        while seconds := order():
+            cpu = time.process_time()
+            reactor.call_later(seconds, reactor.stop)
+            reactor.run()
+            ran = Ran(time.process_time() - cpu, len(handler))
+            handler.write(task.path.encode())
+            say("ran", ran)
+        os._exit(0)
+
+
 CLIENTS: dict[str, Callable[[Task], None]] = {
+    "hftcore, Cython handler, sleep": lambda task: use_hftcore(task, 0),
+    "hftcore, Cython handler, spin": lambda task: use_hftcore(task, float("inf")),
     "picows, Cython listener, uvloop": lambda task: uvloop.run(use_picows(task)),
 }
 
