@@ -24,7 +24,6 @@ from heapq import heappop, heappush
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
-from cpython.pythread cimport PyThread_get_thread_ident
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
@@ -83,6 +82,7 @@ cdef extern from "Python.h":
     Py_ssize_t Py_REFCNT(PyObject *)
     int Py_TPFLAGS_HEAPTYPE
     int PyType_HasFeature(PyTypeObject *type, int feature)
+    unsigned long pthread_self() nogil  # what threading.get_ident() tells
 
 cdef uint32_t LINK_NONE = UINT32_MAX
 # A signal that comes between Python's last look and the system call does not interrupt the wait: look again.
@@ -473,7 +473,7 @@ cdef class Reactor:
             os.sched_setaffinity(0, {self._cpu})
         check_err(hft_reactor_open(&self.r, &config, &err), &err)
         self._is_open = True
-        self._owner = PyThread_get_thread_ident()
+        self._owner = pthread_self()
         return 0
 
     def __dealloc__(self):
@@ -484,7 +484,7 @@ cdef class Reactor:
         return f"<Reactor {self.backend}, {len(self._connections)} connections>"
 
     cdef int check_owner(self) except -1:
-        if PyThread_get_thread_ident() != self._owner:
+        if pthread_self() != self._owner:
             raise RuntimeError(f"this Reactor belongs to thread {self._owner}, and {threading.current_thread().name} "
                                "calls: use call_soon_threadsafe")
         if not self._is_open:

@@ -85,7 +85,7 @@ static int try_once(uint64_t *kernel_ns, slot *s, hft_ring_op op) {
         int32_t result = hft_ring_try_recv(kernel_ns, op, fd, o->buf, o->len);
         return result == -EINTR ? -EAGAIN : result;
     }
-    case HFT_OP_SEND: n = send(fd, o->buf, o->len, MSG_DONTWAIT | MSG_NOSIGNAL); break;
+    case HFT_OP_SEND: n = hft_ring_send_now(fd, o->buf, o->len); break;
     case HFT_OP_READ: n = read(fd, o->buf, o->len); break;
     case HFT_OP_ACCEPT: n = accept4(fd, NULL, NULL, SOCK_CLOEXEC); break;
     default:

@@ -33,9 +33,11 @@ typedef struct {
     hft_ring_message *messages; /* by slot, of stamped receives; pages of those that have none are never touched */
     int event_fd;
     uint8_t event_registered, armed;
+    uint8_t queued; /* since the last submit there was something to submit */
 } uring;
 
 static struct io_uring_sqe *get_sqe(uring *u) {
+    u->queued = 1;
     struct io_uring_sqe *sqe = io_uring_get_sqe(&u->uring);
     if (sqe != NULL) return sqe;
     if (io_uring_submit(&u->uring) < 0) return NULL;
@@ -131,7 +133,7 @@ static int start_recv(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t le
  * less than submitting one. While another event loop sleeps nobody would look for its completion. */
 static int send_now(uring *u, uint64_t tag, int fd, const void *buf, size_t len) {
     if (u->armed || u->done_len == u->done_cap) return 0;
-    ssize_t n = send(fd, buf, len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = hft_ring_send_now(fd, buf, len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
     add_done(u, tag, n < 0 ? -errno : (int32_t)n, 0);
     return 1;
@@ -172,7 +174,10 @@ static int lasting_error(int rc) {
 
 static int uring_submit(hft_ring *ring) {
     uring *u = ring->impl;
-    return lasting_error(io_uring_submit(&u->uring));
+    if (!u->queued) return 0;
+    int rc = io_uring_submit(&u->uring);
+    u->queued = rc < 0;
+    return lasting_error(rc);
 }
 
 /* ---- completions ---- */
