@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -96,7 +97,9 @@ def extension(source: str, beside: str) -> ModuleType:
     folder = BUILD / f"{name}-{hash_of(repr([mode_cflags, sys.version]), watched)}"
     library = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
     if not library.exists():
-        folder.mkdir(exist_ok=True)
+        for stale in BUILD.glob(f"{name}-*"):
+            shutil.rmtree(stale)
+        folder.mkdir()
         code = folder / f"{name}.c"
         cythonize = [sys.executable, "-m", "cython", "-3", f"-I{buildconf.ROOT}", str(path), "-o", str(code)]
         compile_with(cythonize, source)

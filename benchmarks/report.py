@@ -25,6 +25,7 @@ from benchmarks.micro import run as micro
 from benchmarks.micro.rows import ROWS
 from benchmarks.samples import Outcome, Side
 from benchmarks.samples import Progress as Report
+from benchmarks.websocket import crowd, round_trips
 
 RESULTS = Path(__file__).resolve().parent / "results"
 INSTRUCTIONS = ("sha_ni", "avx2", "avx512f", "avx512vbmi", "aes", "vaes")  # those that kernels are chosen by
@@ -71,6 +72,17 @@ BENCHMARKS = {
     "template_presigned_frame": Benchmark(
         order.run, "an order signed ahead of time taken and framed; beside the former", together=True
     ),
+    "ws_rtt_handler": Benchmark(
+        round_trips.run, "200 bytes over ws:// to an echo server and back, Handler; beside C and other clients", True
+    ),
+    "wss_rtt_handler": Benchmark(round_trips.run, "the same over TLS 1.3; beside C with OpenSSL too", together=True),
+    "ws_rtt_asyncio": Benchmark(round_trips.run, "ws:// from asyncio", together=True),
+    "wss_rtt_asyncio": Benchmark(round_trips.run, "wss:// from asyncio", together=True),
+    "ws_rtt_blocking": Benchmark(round_trips.run, "ws:// by calls that wait", together=True),
+    "ws_send": Benchmark(round_trips.run, "the call that sends alone, ws://", together=True),
+    "wss_send": Benchmark(round_trips.run, "the same, wss://", together=True),
+    "websocket_1000": Benchmark(crowd.run, "1,000 connections at 100 messages/s each; beside picows"),
+    "websocket_idle_10000": Benchmark(crowd.run, "memory and CPU of 10,000 connections that only ping; beside picows"),
     "peers_follow": Benchmark(peers.run, "CPU of the reactor for 100 peers' announcements; beside one peer's"),
     "peers_flood": Benchmark(peers.run, "inv to getdata for an honest peer while another floods; beside alone"),
     "watch_probe_miss_10m": Benchmark(watch.run, "a script looked up among ten million; beside a dict, a sorted array"),

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+PICOWS = "picows, Cython listener, uvloop spinning"  # its best
+PICOWS_PYTHON = "picows, Python listener, uvloop spinning"
+PICOWS_DEFAULT = "picows, Python listener, uvloop"
+
 # Ours / the peer's p50 of the same run, at most: by row and peer.
 RATIOS = {
     "peers_flood": {"alone with the engine": 1.2},
     "btc_parse_wtxid": {"libhft sha256d, alone": 1.3},
     "btc_parse_py": {"python-bitcoinlib CTransaction": 1 / 50},
+    "ws_rtt_handler": {"C, busy recv and send": 1.08, PICOWS: 0.93, PICOWS_DEFAULT: 0.40},
+    "wss_rtt_handler": {"C and OpenSSL, busy recv and send": 1.08, PICOWS: 0.90, PICOWS_DEFAULT: 0.40},
+    "ws_rtt_asyncio": {PICOWS_PYTHON: 1.0},
+    "wss_rtt_asyncio": {PICOWS_PYTHON: 1.0},
+    "ws_send": {PICOWS: 1.0},
+    "wss_send": {PICOWS: 1.0},
     "tick_to_trade_plain": {"raw C busy-poll ping-pong, same sizes": 1.25},
     "tick_to_trade_tls": {"raw C busy-poll ping-pong, same sizes": 1.5},
     "hot_path_compute": {"idiomatic Python, the same job": 1 / 12, "careful Python, the same job": 1 / 3},

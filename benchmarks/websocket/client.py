@@ -28,6 +28,7 @@ import hftcore.reactor
 from benchmarks import native
 from benchmarks.websocket import PAYLOAD
 from benchmarks.websocket.meter import Meter
+from hftcore import aio, blocking
 from hftcore.reactor import Connection, Handler, Message, Reactor
 from hftcore.tls import TLSContext
 
@@ -155,6 +156,16 @@ def hft_python(task: Task) -> None:
     use_reactor(task, PythonHandler(Meter(task.path)))
 
 
+async def hft_asyncio(task: Task) -> None:
+    async with aio.connect(task.url, spin_us=FOREVER, **task.options) as ws:
+        await turns(Meter(task.path), ws.send, ws.recv)
+
+
+def hft_blocking(task: Task) -> None:
+    with blocking.connect(task.url, spin_us=FOREVER, **task.options) as ws:
+        turns_in_a_row(Meter(task.path), ws.send, ws.recv)
+
+
 # ---- aiohttp, websockets ----
 
 
@@ -189,19 +200,25 @@ async def use_websockets(task: Task) -> None:
         await turns(Meter(task.path), ws.send, ws.recv)
 
 
+def turns_in_a_row(meter: Meter, send: Callable[[str], None], receive: Callable[[], str]) -> None:
+    word = "ready"
+    while meter.turn(word):
+        going = True
+        while going:
+            if meter.timing_send:
+                before = perf_counter_ns()
+                send(PAYLOAD)
+                meter.sent(before)
+            else:
+                send(PAYLOAD)
+            check(receive())
+            going = meter.arrived()
+        word = "done"
+
+
 def use_websockets_sync(task: Task) -> None:
     with websockets.sync.client.connect(task.url, ssl=task.tls, compression=None, ping_interval=None, proxy=None) as ws:
-        meter, word = Meter(task.path), "ready"
-        while meter.turn(word):
-            going = True
-            while going:
-                before = perf_counter_ns()
-                ws.send(PAYLOAD)
-                if meter.timing_send:
-                    meter.sent(before)
-                check(ws.recv())
-                going = meter.arrived()
-            word = "done"
+        turns_in_a_row(Meter(task.path), ws.send, ws.recv)
 
 
 def on_uvloop(use: Callable[[Task], Coroutine[Any, Any, None]]) -> Callable[[Task], None]:
@@ -215,6 +232,8 @@ def on_asyncio(use: Callable[[Task], Coroutine[Any, Any, None]]) -> Callable[[Ta
 CLIENTS: dict[str, Callable[[Task], None]] = {
     "hftcore, Cython handler, spin": hft_cython,
     "hftcore, Python handler, spin": hft_python,
+    "hftcore, asyncio, spin": on_uvloop(hft_asyncio),
+    "hftcore, blocking, spin": hft_blocking,
     "picows, Cython listener, uvloop spinning": on_uvloop(picows_cython),
     "picows, Python listener, uvloop spinning": on_uvloop(picows_python),
     "picows, Python listener, uvloop": on_uvloop(picows_default),

@@ -20,15 +20,13 @@ from benchmarks.websocket.client import CLIENTS, Task
 from benchmarks.websocket.crowd import tell
 
 FLOOR = {False: "C, busy recv and send", True: "C and OpenSSL, busy recv and send"}
-PICOWS = "picows, Cython listener, uvloop spinning"
-PICOWS_PYTHON = "picows, Python listener, uvloop spinning"
 HANDLER = "hftcore, Cython handler, spin"
 HANDLER_PYTHON = "hftcore, Python handler, spin"
 ASYNCIO = "hftcore, asyncio, spin"
 BLOCKING = "hftcore, blocking, spin"
 PEERS = [name for name in CLIENTS if not name.startswith("hftcore")]
 
-SKIP = 50  # messages at the start of each turn, while caches fill
+SKIP = 30  # messages at the start of each turn, while caches fill
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ class Plan:
     count: int
 
 
-FULL = Plan(turns=40, count=600)
+FULL = Plan(turns=120, count=250)
 QUICK = Plan(turns=2, count=40)
 
 
