@@ -1,13 +1,14 @@
 """hftcore: Bitcoin's network in, signed orders out, in microseconds.
 
 The parts can be used by themselves: hashes and HMAC (``crypto``), order templates (``orders``), hex, base64, decimals
-and times (``text``), WebSocket frames (``ws``), Bitcoin messages, transactions and addresses (``bitcoin``), exchanges
-as data (``venues``); or together, as an ``Engine``.
+and times (``text``), WebSocket frames (``ws``), WebSocket connections (``Reactor`` and ``Handler``, ``aio.connect``,
+``blocking.connect``), Bitcoin messages, transactions and addresses (``bitcoin``), exchanges as data (``venues``); or
+together, as an ``Engine``.
 """
 
 import liburing as _liburing  # noqa: F401  loads the C library that the reactor's extension links against
 
-from hftcore import bitcoin, text, venues, ws
+from hftcore import aio, bitcoin, blocking, text, venues, ws
 from hftcore.crypto import HmacSha256, HmacSha512, merkle_root, sha256, sha256_many, sha256d, sha256d_many
 from hftcore.engine import Engine
 from hftcore.errors import (
@@ -25,6 +26,8 @@ from hftcore.errors import (
 )
 from hftcore.orders import OrderTemplate
 from hftcore.probe import build_info, probe
+from hftcore.reactor import Handler, Reactor
+from hftcore.reconnect import Reconnect
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 from hftcore.tls import TLSContext
 from hftcore.watch import WatchTable
@@ -37,6 +40,7 @@ __all__ = [
     "ConnectionLost",
     "Engine",
     "EngineLimits",
+    "Handler",
     "HandshakeError",
     "HftError",
     "HmacSha256",
@@ -45,6 +49,8 @@ __all__ = [
     "LocalProtocolError",
     "OrderTemplate",
     "ProtocolError",
+    "Reactor",
+    "Reconnect",
     "RemoteProtocolError",
     "RiskLimits",
     "Rule",
@@ -52,7 +58,9 @@ __all__ = [
     "TLSError",
     "VenueError",
     "WatchTable",
+    "aio",
     "bitcoin",
+    "blocking",
     "build_info",
     "merkle_root",
     "probe",

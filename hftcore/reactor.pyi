@@ -2,6 +2,8 @@ from collections.abc import Callable, Sequence
 from socket import socket
 from typing import Any, Literal, Self, Unpack
 
+from typing_extensions import disjoint_base
+
 from hftcore._attempts import Attempts as Attempts
 from hftcore._attempts import ConnectionStats as ConnectionStats
 from hftcore._message import Message as Message
@@ -17,6 +19,7 @@ __all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Me
 
 BACKENDS: dict[str, int]
 
+@disjoint_base
 class Handler:
     def on_open(self, connection: Connection) -> None: ...
     def on_message(self, connection: Connection, message: Message) -> None: ...
@@ -25,7 +28,9 @@ class Handler:
     def on_lost(self, connection: Connection, error: Exception | None) -> None: ...
     def on_close(self, connection: Connection, error: Exception | None) -> None: ...
 
+@disjoint_base
 class Connection:
+    def __init__(self, *args: Any, **kwargs: Any) -> None: ...
     @property
     def reactor(self) -> Reactor: ...
     @property
@@ -68,6 +73,7 @@ class Connection:
     def _interrupted(self, error: Exception | None) -> None: ...
     def _finish(self, error: Exception | None) -> None: ...
 
+@disjoint_base
 class Reactor:
     def __new__(
         cls,

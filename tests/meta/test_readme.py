@@ -26,6 +26,8 @@ def test_the_results_are_complete() -> None:
             assert abs(row["ratio"] - row["p50"] / row["peer_p50"]) < 0.001
 
 
-def test_the_example_compiles() -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", readme.README.read_text(), re.S)
-    ast.parse(code)
+def test_the_examples_compile() -> None:
+    examples = re.findall(r"```python\n(.*?)```", readme.README.read_text(), re.S)
+    assert len(examples) == 2
+    for code in examples:
+        ast.parse(code)
