@@ -72,12 +72,12 @@ def play(tls: bool, names: Sequence[str], plan: Plan, progress: samples.Progress
         clients = [
             processes.start(native.build("websocket/least.c"), client_core, port, int(tls), folder / "0", PAYLOAD)
         ]
-        expect(clients[0], "ready")
         for i, name in enumerate(names, 1):
             task = Task(client_core, f"{'wss' if tls else 'ws'}://127.0.0.1:{port}/", str(cert), str(folder / str(i)))
             command = sys.executable, "-m", "benchmarks.websocket.client", name, json.dumps(asdict(task))
             clients.append(processes.start(*command))
-            expect(clients[-1], "ready")
+        for client in clients:
+            expect(client, "ready")
         for turn in range(plan.turns):
             for client in clients:
                 for kind, count in (("rtt", plan.count), ("send", plan.count // 4)):
