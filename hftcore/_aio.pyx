@@ -112,17 +112,20 @@ cdef class _Hub:
         if not self.reactor._is_open:
             return
         self.yielded_ns = self.reactor.r.now_ns
+        self.reactor.run_due()
         if self.polling != 0:
             return
         self.planned = True
+        self.woke = False
         try:
-            self.reactor.run_due()
             for _ in range(BATCH):
                 if self.poll(&event, 0) == 0:
                     self.planned = False
                     self.arm()
                     return
                 self.reactor.dispatch(&event)
+                if self.woke:  # whoever it is acts on this before we act on what came behind it
+                    return
         finally:
             if self.planned:
                 self.planned = False
@@ -262,6 +265,7 @@ cdef class _Receive:
         if self.polling:
             self.polling = False
             self.ws.hub.polling -= 1
+            self.ws.hub.ensure()  # or, cancelled now, it would leave nobody to arm the ring
         self.future = None
         return 0
 
@@ -284,19 +288,23 @@ cdef class _Receive:
                 if self.iterates and ws.ended_well():
                     raise StopAsyncIteration
                 raise ws.ended()
-            now_ns = hub.reactor.r.now_ns
-            if self.until_ns == 0:
-                self.until_ns = now_ns + ws.spin_ns if ws.spin_ns < NEVER - now_ns else NEVER
-            if now_ns >= self.until_ns:
-                return None
-            hub.ensure()
-            if hub.poll(&event, min(SLICE_NS, self.until_ns - now_ns)) == 0:
-                return None
+            if ws.spin_ns == 0:
+                if hub.armed or hub.reactor.next_ready(&event) == 0:
+                    return None
+            else:
+                now_ns = hub.reactor.r.now_ns
+                if self.until_ns == 0:
+                    self.until_ns = now_ns + ws.spin_ns if ws.spin_ns < NEVER - now_ns else NEVER
+                if now_ns >= self.until_ns:
+                    return None
+                hub.ensure()
+                if hub.poll(&event, min(SLICE_NS, self.until_ns - now_ns)) == 0:
+                    return None
             if event.kind == HFT_REACTOR_MESSAGE and event.link == ws.connection.link:
                 return payload_of(event.data, event.len, event.op)
+            hub.woke = False
             hub.reactor.dispatch(&event)
             if hub.woke:
-                hub.woke = False
                 return None
 
     cdef object wait(self):

@@ -61,6 +61,8 @@ cdef class Reactor:
     # 1 and the next event, or 0 after timeout_ns, or after a signal. Releases the GIL where it waits. The event must be
     # given to dispatch() before the next call, unless the caller does what dispatch() would do.
     cdef int next_event(self, hft_reactor_event *event, uint64_t timeout_ns) except -1
+    # The same, of what was received already.
+    cdef int next_ready(self, hft_reactor_event *event) except -1
     # Calls the handler. What it raises is raised; the reactor stays usable.
     cdef int dispatch(self, hft_reactor_event *event) except -1
     # One event, or what is due of timers and calls; waits at most timeout_ns. 1 if there was anything.

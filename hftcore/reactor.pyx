@@ -493,6 +493,9 @@ cdef class Reactor:
 
     # ---- events ----
 
+    cdef int next_ready(self, hft_reactor_event *event) except -1:
+        return check(hft_reactor_next_ready(&self.r, event), "reactor")
+
     cdef int next_event(self, hft_reactor_event *event, uint64_t timeout_ns) except -1:
         cdef int rc = hft_reactor_next_ready(&self.r, event)
         if rc == 0 and timeout_ns == 0:

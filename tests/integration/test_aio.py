@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import random
@@ -29,6 +30,7 @@ from hftcore.errors import (
     TLSError,
 )
 from hftcore.reconnect import Reconnect
+from hftcore.ws import FrameParser, accept_key
 from tests.integration import rig
 from tests.integration.ws_server import WAIT_S, WebSocketServer, serving
 
@@ -81,6 +83,31 @@ def connect(request: pytest.FixtureRequest, backend: str) -> Connect:
 async def until(condition: Callable[[], Any]) -> None:
     while not condition():
         await asyncio.sleep(0.005)
+
+
+async def echo_all(ws: aio.ClientConnection) -> None:
+    async for message in ws:
+        await ws.send(message)
+
+
+@contextlib.contextmanager
+def raw_server(behaviour: Callable[[socket.socket], None]) -> Iterator[str]:
+    """Takes one connection through the upgrade, and leaves the rest to the test; its URL."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            with listener.accept()[0] as sock:
+                key = sock.recv(4096).decode().split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
+                sock.sendall(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                    b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
+                )
+                behaviour(sock)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+        thread.join(WAIT_S)
 
 
 async def take_all(ws: aio.ClientConnection, messages: list[str | bytes]) -> None:
@@ -459,24 +486,11 @@ def test_pings(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
 
 
 def test_a_mute_peer_is_noticed(run: Run, connect: Connect) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    def mute(sock: socket.socket) -> None:
+        while sock.recv(4096):
+            pass
 
-        def upgrade() -> None:
-            with listener.accept()[0] as sock:
-                head = sock.recv(4096).decode()
-                key = head.split("Sec-WebSocket-Key: ")[1].split("\r\n")[0]
-                from hftcore.ws import accept_key
-
-                sock.sendall(
-                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    b"Sec-WebSocket-Accept: " + accept_key(key).encode() + b"\r\n\r\n"
-                )
-                while sock.recv(4096):
-                    pass
-
-        thread = threading.Thread(target=upgrade, daemon=True)
-        thread.start()
-        url = f"ws://127.0.0.1:{listener.getsockname()[1]}/"
+    with raw_server(mute) as url:
 
         async def main() -> None:
             async with connect(url, ping_interval_s=0.05, ping_timeout_s=0.1) as ws:
@@ -485,7 +499,29 @@ def test_a_mute_peer_is_noticed(run: Run, connect: Connect) -> None:
                 assert caught.value.name == "HFT_E_CONN_IDLE_TIMEOUT"
 
         run(main())
-        thread.join(WAIT_S)
+
+
+def test_a_message_is_acted_on_before_what_came_behind_it(run: Run, connect: Connect) -> None:
+    """Two messages and a frame that breaks the rules, in one segment: both are echoed, then comes the close frame."""
+    answers = bytearray()
+
+    def break_the_rules(sock: socket.socket) -> None:
+        sock.sendall(b"\x81\x01a" + b"\x81\x01b" + b"\x83\x00")
+        with contextlib.suppress(OSError):
+            while data := sock.recv(4096):
+                answers.extend(data)
+
+    with raw_server(break_the_rules) as url:
+
+        async def main() -> None:
+            async with connect(url, close_timeout_s=0.1) as ws:
+                with pytest.raises(RemoteProtocolError, match="opcode"):
+                    await echo_all(ws)
+
+        run(main())
+    frames = FrameParser("server").feed(bytes(answers))
+    assert [frame.data for frame in frames[:2]] == [b"a", b"b"]
+    assert frames[2].close_code == 1002
 
 
 def test_closing_is_orderly_and_idempotent(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
