@@ -94,6 +94,7 @@ int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const c
 int hft_reactor_pause(hft_reactor *r, uint32_t link, int on) {
     hft_reactor_link *l = find(r, link);
     if (l == NULL) return HFT_E_STATE;
+    if (l->session.state > HFT_WSCLIENT_OPEN) return 0; /* or the peer's answer would not be seen */
     if (l->paused && !on) l->held_up_ns = hft_reactor_mono_ns(r);
     l->paused = on != 0;
     hft_conn_pause(&l->session.conn, on);

@@ -161,7 +161,7 @@ HFT_NODISCARD int hft_reactor_ping(hft_reactor *r, uint32_t link);
 HFT_NODISCARD int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const char *reason,
                                          size_t reason_len);
 /* Paused, a link gives out no message, and soon receives nothing, so that TCP holds up the peer. Its pings need no
- * answer while it is. */
+ * answer while it is. No effect once it is closing. */
 HFT_NODISCARD int hft_reactor_pause(hft_reactor *r, uint32_t link, int on);
 /* The link's TLS, or NULL. */
 const hft_tls *hft_reactor_tls(const hft_reactor *r, uint32_t link);
