@@ -62,6 +62,7 @@ EXTENSIONS = (
     "_peers",
     "_venue",
     "engine",
+    "_link",
     "_message",
     "reactor",
     "_session",

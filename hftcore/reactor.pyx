@@ -21,18 +21,18 @@ import threading
 from collections import deque
 from heapq import heappop, heappush
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.object cimport Py_TYPE, PyObject, PyTypeObject
 from cpython.unicode cimport PyUnicode_AsUTF8AndSize
-from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport UINT32_MAX, UINT64_MAX, uint16_t, uint32_t, uint64_t
 from libc.string cimport memset
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
+from hftcore._link cimport fill_link_config, nanoseconds
 from hftcore._message cimport Message, Timer, closed_again, error_of
 from hftcore._status cimport check, check_err, check_local, init_core, make_error
 from hftcore.libhft.clock cimport hft_clock_mono_ns
-from hftcore.libhft.deflate cimport hft_deflate_params
 from hftcore.libhft.order cimport HFT_ORDER_SLOTS_MAX, hft_order_value
 from hftcore.libhft.reactor cimport (
     HFT_REACTOR_CLOSED,
@@ -68,13 +68,11 @@ from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_CONN_STOPPED, HFT_E_STA
 from hftcore.libhft.tls cimport hft_tls, hft_tls_cipher, hft_tls_version
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
 from hftcore.orders cimport OrderTemplate
-from hftcore.tls cimport TLSContext
 
 from hftcore._attempts import Attempts, ConnectionStats
 from hftcore._message import parse_head
 from hftcore._request import AppPing, Deflate, Request
 from hftcore.errors import ConfigError, ConnectionClosed
-from hftcore.tls import default_context
 
 __all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Message", "Reactor", "Timer"]
 
@@ -91,10 +89,6 @@ cdef uint64_t SIGNAL_NS = 200_000_000
 cdef uint64_t POLL_NS = 20_000_000
 cdef uint64_t NEVER = UINT64_MAX
 BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
-
-
-cdef uint64_t nanoseconds(double value) noexcept:
-    return <uint64_t>value if value < 9e18 else NEVER
 
 
 cdef class Handler:
@@ -420,18 +414,6 @@ cdef class Connection:
         return 0
 
 
-cdef bytes deflate_params(offer):
-    """The hft_deflate_params of an offer, or None."""
-    cdef hft_deflate_params params
-    if offer is None:
-        return None
-    params.client_no_context_takeover = offer.client_no_context_takeover
-    params.server_no_context_takeover = offer.server_no_context_takeover
-    params.client_max_window_bits = offer.client_max_window_bits or 0
-    params.server_max_window_bits = offer.server_max_window_bits or 0
-    return PyBytes_FromStringAndSize(<const char *>&params, sizeof(params))
-
-
 cdef class Reactor:
     """Connections on one thread, and the loop that calls their handlers.
 
@@ -595,49 +577,11 @@ cdef class Reactor:
         cdef hft_link_config_ws config
         cdef hft_err err
         cdef uint32_t link = 0
-        request, endpoint, app_ping = connection._request, connection.endpoint, connection._request.app_ping
-        cdef bytes host = endpoint.host.encode(), host_header = endpoint.host_header.encode()
-        cdef bytes target = endpoint.target.encode(), headers = request.header_lines(endpoint)
-        cdef bytes subprotocols = request.subprotocol_list, deflate = deflate_params(request.compression)
-        memset(&config, 0, sizeof(config))
         memset(&err, 0, sizeof(err))
-        if endpoint.tls:
-            tls = request.tls if request.tls is not None else default_context()
-            config.tls = (<TLSContext?>tls).context
-        config.host = PyBytes_AS_STRING(host)
-        config.port = endpoint.port
-        config.host_header = PyBytes_AS_STRING(host_header)
-        config.target = PyBytes_AS_STRING(target)
-        config.headers = PyBytes_AS_STRING(headers)
-        config.subprotocols = PyBytes_AS_STRING(subprotocols)
-        if deflate is not None:
-            config.deflate = <const hft_deflate_params *>PyBytes_AS_STRING(deflate)
-            config.deflate_level = request.compression.level
-            config.deflate_min = request.compression.min_size
-        config.message_max = request.max_message
-        config.recv_cap = request.recv_queue
-        config.send_cap = request.send_queue
-        config.handshake_ns = nanoseconds(timeout_s * 1e9)
-        config.ping_interval_ns = nanoseconds(request.ping_interval_s * 1e9)
-        config.ping_timeout_ns = nanoseconds(request.ping_timeout_s * 1e9)
-        config.close_ns = nanoseconds(request.close_timeout_s * 1e9)
-        config.kernel_stamps = request.kernel_timestamps
-        cdef bytes ping = b"", pong = b""
-        if app_ping is not None:
-            ping, pong = app_ping.data or b"", app_ping.reply_data
-            if not ping:
-                config.app_ping = &(<OrderTemplate?>app_ping.message).t
-            config.app_ping_op = HFT_WS_OP_TEXT if app_ping.is_text else HFT_WS_OP_BINARY
-            config.app_ping_data = <const uint8_t *>PyBytes_AS_STRING(ping)
-            config.app_ping_len = <size_t>len(ping)
-            config.app_ping_interval_ns = nanoseconds(app_ping.interval_s * 1e9)
-            config.app_pong = <const uint8_t *>PyBytes_AS_STRING(pong)
-            config.app_pong_len = <size_t>len(pong)
-            config.app_pong_hidden = app_ping.hide
+        cdef tuple held = fill_link_config(&config, connection._request, connection.endpoint, timeout_s)
         check_err(hft_reactor_add(&self.r, &link, &config, sock.fileno(), &err), &err)
         sock.detach()
-        self._links[link] = (connection, (host, host_header, target, headers, subprotocols, deflate, app_ping,
-                                          ping, pong))
+        self._links[link] = (connection, held)
         return link
 
     cdef int close_link(self, uint32_t link, uint16_t code) except -2147483648:
