@@ -29,5 +29,7 @@ cdef class Timer:
 
 # The exception of a call on a connection that has ended with `error`.
 cdef object closed_again(object error)
+# Raises what a send that failed with this status is to raise.
+cdef int check_send(int rc) except -1
 # Why a link has closed; None: by us, in good order.
 cdef object error_of(bint was_open, hft_reactor_event *event)

@@ -7,11 +7,12 @@ import cython
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
 
-from hftcore._status cimport init_core, make_error
+from hftcore._status cimport check, check_local, init_core, make_error
 from hftcore.libhft.reactor cimport hft_reactor_event
+from hftcore.libhft.status cimport HFT_E_WS_UTF8
 from hftcore.libhft.ws cimport HFT_WS_OP_TEXT
 
-from hftcore.errors import ConnectionClosed, ConnectionLost, HandshakeError
+from hftcore.errors import ConnectionClosed, ConnectionLost, HandshakeError, TLSError
 
 
 @cython.final
@@ -64,6 +65,16 @@ cdef object closed_again(error):
         return ConnectionClosed(str(error), code=error.code, name=error.name, close_code=error.close_code,
                                 reason=error.reason)
     return ConnectionClosed(f"the connection is closed: {error}")
+
+
+cdef int check_send(int rc) except -1:
+    """Where a send meets the end of the connection first, on_close will say why."""
+    if rc == HFT_E_WS_UTF8:
+        return check_local(rc, None)
+    try:
+        return check(rc, None)
+    except (TLSError, OSError) as error:
+        raise ConnectionClosed(f"the connection is ending: {error}") from None
 
 
 cdef object error_of(bint was_open, hft_reactor_event *event):

@@ -30,7 +30,7 @@ from libc.string cimport memset
 
 from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._link cimport fill_link_config, nanoseconds
-from hftcore._message cimport Message, Timer, closed_again, error_of
+from hftcore._message cimport Message, Timer, check_send, closed_again, error_of
 from hftcore._status cimport check, check_err, check_local, init_core, make_error
 from hftcore.libhft.clock cimport hft_clock_mono_ns
 from hftcore.libhft.order cimport HFT_ORDER_SLOTS_MAX, hft_order_value
@@ -64,7 +64,7 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_tls,
     hft_reactor_wake,
 )
-from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_CONN_STOPPED, HFT_E_STATE, HFT_E_WS_UTF8, hft_err
+from hftcore.libhft.status cimport HFT_E_ARGUMENT, HFT_E_CONN_STOPPED, HFT_E_STATE, hft_err
 from hftcore.libhft.tls cimport hft_tls, hft_tls_cipher, hft_tls_version
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
 from hftcore.orders cimport OrderTemplate
@@ -155,7 +155,7 @@ cdef class Connection:
         if rc == HFT_E_STATE:
             self.check_open()
             raise ConnectionClosed("the connection is closing")
-        return check_local(rc, None) if rc == HFT_E_WS_UTF8 else check(rc, None)
+        return check_send(rc)
 
     def send(self, data, /):
         """Sends a message: text for a str, binary for bytes and other buffers. It has left, as far as the kernel takes
