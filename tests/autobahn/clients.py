@@ -15,14 +15,14 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-CASE_S = 120  # a case that takes longer hangs; the stacks of all threads are printed, and the client ends
+CASE_S = 300  # a case that takes longer hangs; the stacks of all threads are printed, and the client ends
 MESSAGE_MAX = 17 << 20  # the largest of 9.* have 16 MiB
 Play = Callable[[str, bool], "str | None"]
 
 
 def play_handler(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (a): a Handler called by Reactor.run()."""
-    from hftcore import LimitExceeded
+    from hftcore.errors import LimitExceeded
     from hftcore.reactor import Connection, Deflate, Handler, Message, Reactor
 
     class Echo(Handler):
@@ -66,7 +66,8 @@ def _options(compression: Any) -> dict[str, Any]:
 
 def play_asyncio(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (b): asyncio."""
-    from hftcore import ConnectionClosed, HftError, aio
+    from hftcore import aio
+    from hftcore.errors import ConnectionClosed, HftError
     from hftcore.reactor import Deflate
 
     async def play() -> str | None:
@@ -84,7 +85,8 @@ def play_asyncio(url: str, echo: bool, backend: str, compress: bool) -> str | No
 
 def play_blocking(url: str, echo: bool, backend: str, compress: bool) -> str | None:
     """Face (c): calls that wait."""
-    from hftcore import HftError, blocking
+    from hftcore import blocking
+    from hftcore.errors import HftError
     from hftcore.reactor import Deflate
 
     with (
