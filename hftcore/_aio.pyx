@@ -14,6 +14,7 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_INCREF
 from libc.stdint cimport UINT64_MAX, uint64_t
 
+from hftcore._buffer cimport as_bytes
 from hftcore._message cimport Message, closed_again
 from hftcore._session cimport Session, decoded, payload_of
 from hftcore._status cimport init_core
@@ -70,6 +71,7 @@ cdef extern from *:
 cdef class _Hub:
     """The reactor that the connections of one event loop share, and how the loop drives it."""
     cdef Reactor reactor
+    cdef object __weakref__
     cdef object loop
     cdef set sessions
     cdef object timer           # the loop's handle, None = there is none
@@ -170,12 +172,12 @@ cdef class _Hub:
                 del hubs[backend]
 
 
-# By loop, then by backend: an open connection keeps its hub, a hub its loop.
+# By loop, then by backend. Neither is kept: a loop keeps what it watches, a connection its hub, a hub its loop.
 cdef object hubs_by_loop = weakref.WeakKeyDictionary()
 
 
 cdef _Hub hub_of(loop, str backend):
-    hubs = hubs_by_loop.setdefault(loop, {})
+    hubs = hubs_by_loop.setdefault(loop, weakref.WeakValueDictionary())
     hub = hubs.get(backend)
     if hub is None:
         hub = hubs[backend] = _Hub(loop, backend)
@@ -531,13 +533,13 @@ cdef class ClientConnection(Session):
         """
         if self.n_senders == 0 and self.try_send(data, False):
             return DONE
-        return self._send_later(data if isinstance(data, str) else bytes(data), False)
+        return self._send_later(data if isinstance(data, str) else as_bytes(data), False)
 
     def send_text(self, data, /):
         """Sends bytes, which must be UTF-8, as a text message; as ``send``."""
         if self.n_senders == 0 and self.try_send(data, True):
             return DONE
-        return self._send_later(bytes(data), True)
+        return self._send_later(data if isinstance(data, str) else as_bytes(data), True)
 
     def send_template(self, template, /, **values):
         """Fills an OrderTemplate straight into the send buffer, as a text message; as ``send``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -76,6 +76,12 @@ class Attempts:
         """Whether an attempt is planned or made."""
         return self._timer is not None or self._job is not None or self._connection._is_pending()
 
+    @property
+    def overlap_s(self) -> float:
+        """How long an old connection still runs once its successor is open."""
+        policy = self._request.reconnect
+        return (policy.overlap_s if policy is not None else None) or 0.0
+
     def begin(self) -> None:
         """Makes the first attempt, or one for a successor."""
         self._go(Attempt(0.0, (0,)) if self._schedule is None else self._schedule.begin())
@@ -116,7 +122,8 @@ class Attempts:
 
     def lost(self, error: Exception | None) -> None:
         """The open link closed."""
-        if self._schedule is None or self._connection._is_closing():
+        schedule = self._schedule
+        if schedule is None or self._connection._is_closing():
             self._connection._finish(error)
             return
         if self._replacement is not None:
@@ -124,7 +131,7 @@ class Attempts:
         if self.under_way:  # its successor is on its way already
             self._connection._interrupted(error)
             return
-        self._next(error, self._schedule.lost(error, time.monotonic()))
+        self._next(error, lambda: schedule.lost(error, time.monotonic()))
 
     # ---- one attempt ----
 
@@ -132,17 +139,24 @@ class Attempts:
         return self._following.endpoints[self._endpoint if self._following is self._request else 0]
 
     def _failed(self, error: Exception) -> None:
-        self._next(error, None if self._schedule is None else self._schedule.failed(error))
+        schedule = self._schedule
+        self._next(error, lambda: None if schedule is None else schedule.failed(error))
 
-    def _next(self, error: Exception | None, attempt: Attempt | None) -> None:
-        if attempt is None:
-            if not self._connection.is_open:  # else the successor failed for good, and the old one goes on
+    def _next(self, error: Exception | None, decide: Callable[[], Attempt | None]) -> None:
+        attempt = None
+        try:
+            attempt = decide()
+        finally:  # what retry_if raises is final
+            if attempt is None and not self._connection.is_open:  # else the successor failed, and the old one goes on
                 self._connection._finish(error)
+        if attempt is None:
             return
-        if not self._connection.is_open:
-            self._connection._interrupted(error)
-        if not self._over:
-            self._go(attempt)
+        try:
+            if not self._connection.is_open:
+                self._connection._interrupted(error)
+        finally:  # whatever on_lost raises
+            if not self._over:
+                self._go(attempt)
 
     def _go(self, attempt: Attempt) -> None:
         if attempt.delay_s > 0:

@@ -17,6 +17,7 @@ from hftcore.endpoints import Endpoint, parse_endpoint, parse_websocket_url, sho
 from hftcore.errors import ConfigError, RemoteProtocolError
 from hftcore.orders import OrderTemplate
 from hftcore.reconnect import Reconnect, check_number
+from hftcore.tls import TLSContext
 
 __all__ = ["AppPing", "Deflate", "Options", "Proxy", "Request"]
 
@@ -141,8 +142,8 @@ class Proxy:
         try:
             parts = urlsplit(url)
             port = parts.port
-        except ValueError as error:
-            raise ConfigError(f"{what}: {error}") from None
+        except ValueError:  # its text may hold the password
+            raise ConfigError(f"{what}: host or port is wrong: IPv6 as [ADDRESS], / ? # in a password as %XX") from None
         if parts.scheme not in ("http", "socks5", "socks5h"):
             raise ConfigError(f"{what}: http, socks5 or socks5h expected; a proxy behind TLS is not supported")
         if not parts.hostname or not port or parts.path not in ("", "/") or parts.query or parts.fragment:
@@ -270,7 +271,8 @@ class Request:
         for name in ("nodelay", "quickack", "kernel_timestamps"):
             if not isinstance(getattr(self, name), bool):
                 raise ConfigError(f"{name} {getattr(self, name)!r}: True or False expected")
-        for name, kind in (("compression", Deflate), ("app_ping", AppPing), ("reconnect", Reconnect)):
+        kinds = {"compression": Deflate, "app_ping": AppPing, "reconnect": Reconnect, "tls": TLSContext}
+        for name, kind in kinds.items():
             if not isinstance(getattr(self, name), kind | None):
                 raise ConfigError(f"{name}: {kind.__name__}(...) or None expected")
         self._check_together()
@@ -316,12 +318,9 @@ class Request:
         """
         if status not in _REDIRECTS or not location or self.max_redirects == 0:
             return None
-        url = urljoin("http" + endpoint.url[2:], location) if not endpoint.unix_path else location
-        scheme, _, rest = url.partition(":")
-        url = {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + ":" + rest.partition("#")[0]
         try:
-            target = parse_websocket_url(url)
-        except ConfigError as error:
+            target = _redirect_target(endpoint, location)
+        except ValueError as error:  # ConfigError is one
             raise RemoteProtocolError(f"{endpoint.origin}: redirected to where nothing can be: {error}") from None
         if endpoint.tls and not target.tls:
             raise RemoteProtocolError(f"{endpoint.origin}: redirected to {target.origin}, which is not encrypted")
@@ -336,6 +335,17 @@ class Request:
         if not target.tls:
             changes["tls"] = None
         return replace(self, reconnect=None, **changes)
+
+
+def _redirect_target(endpoint: Endpoint, location: str) -> Endpoint:
+    url = urljoin("http" + endpoint.url[2:], location) if not endpoint.unix_path else location
+    scheme, _, rest = url.partition(":")
+    target = parse_websocket_url(
+        {"http": "ws", "https": "wss"}.get(scheme.lower(), scheme) + ":" + rest.partition("#")[0]
+    )
+    if len(target.target) > TARGET_MAX:
+        raise ConfigError(f"target over {TARGET_MAX} bytes")
+    return target
 
 
 def _endpoints(url: object) -> tuple[Endpoint, ...]:

@@ -78,7 +78,11 @@ class connect:  # noqa: N801  a function for its users
                 await successor.end(keep=False)
                 raise
             finally:
-                await ws.close()
+                try:
+                    await ws.close()
+                except BaseException:  # cancelled
+                    await successor.end(keep=False)
+                    raise
             following = await successor.end(keep=True)
             if following is None:
                 attempt = successor.attempt or schedule.lost(ws.error, time.monotonic())
@@ -155,7 +159,12 @@ class _Successor:
     async def end(self, *, keep: bool) -> ClientConnection | None:
         """The successor, if it is open."""
         self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-        if self._following is not None and not keep:
-            self._following.abort()
+        try:
+            await asyncio.gather(self._task, return_exceptions=True)
+        except BaseException:
+            keep = False
+            raise
+        finally:
+            if self._following is not None and not keep:
+                self._following.abort()
         return self._following if keep else None

@@ -80,8 +80,16 @@ def parse_endpoint(text: str) -> tuple[str, int | None]:
 
 
 def shown_url(url: str) -> str:
-    """The URL as it may be shown: user name, password and query, which may hold a token, left out."""
-    return re.sub(r"//[^/]*@", "//...@", url.partition("?")[0].partition("#")[0])
+    """The URL as it may be shown: user name, password and query, which may hold a token, left out.
+
+    Also of one that is wrong: a password may hold a slash, and the scheme may be missing.
+    """
+    match = re.fullmatch(r"([a-zA-Z0-9+.-]*://)?(.*)", url, re.DOTALL)
+    scheme, rest = (match[1] or "", match[2]) if match is not None else ("", "")
+    behind_port = re.sub(r"\A(\[[^]@]*\]|[^:/?#@\[]*):\d{1,5}(?=[/?#])", "", rest)
+    if re.search(r"\A[^/?#]*@|:.*@", behind_port, re.DOTALL):
+        rest = "...@" + rest.rpartition("@")[2]
+    return scheme + rest.partition("?")[0].partition("#")[0]
 
 
 def parse_websocket_url(url: str) -> Endpoint:
@@ -97,8 +105,8 @@ def parse_websocket_url(url: str) -> Endpoint:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        raise ConfigError(f"{what}: {error}") from None
+    except ValueError:  # its text may hold the password
+        raise ConfigError(f"{what}: host or port is wrong: IPv6 as [ADDRESS], / ? # in a password as %XX") from None
     if parts.scheme not in _SCHEMES:
         raise ConfigError(f"{what}: wss://HOST[:PORT]/PATH expected, or ws, ws+unix, wss+unix")
     if "#" in url:

@@ -123,7 +123,8 @@ cdef class Connection:
     is open again, ``on_lost`` in between, ``on_close`` at the end.
     """
 
-    def __cinit__(self):
+    def __cinit__(self, Reactor reactor not None):
+        self.reactor = reactor
         self.link = self.pending = self.old = LINK_NONE
 
     def __init__(self):
@@ -369,6 +370,10 @@ cdef class Connection:
         self.reactor._connections.discard(self)
         if self._attempts is not None:
             self._attempts.cancel()
+        if self.pending != LINK_NONE:
+            self.reactor.close_link(self.pending, 0)
+        if self.old != LINK_NONE:
+            self._drop_old()
         self.handler.on_close(self, error)
 
     # ---- what the core tells ----
@@ -388,7 +393,7 @@ cdef class Connection:
         if self._attempts is not None:
             self._attempts.opened()
             if self.old != LINK_NONE:
-                self.reactor.call_later(self._request.reconnect.overlap_s or 0.0, self._drop_old)
+                self.reactor.call_later(self._attempts.overlap_s, self._drop_old)
         self.handler.on_open(self)
         return 0
 
@@ -403,8 +408,11 @@ cdef class Connection:
                 self._attempts.lost(error)
         elif link == self.pending:
             self.pending = LINK_NONE
+            if self._over:
+                return 0
             if self._closing:
-                self._finish(None)
+                if self.link == LINK_NONE:  # else its end is the connection's
+                    self._finish(None)
             elif self._attempts is None:
                 self._finish(error)
             else:
@@ -514,6 +522,8 @@ cdef class Reactor:
         if event.kind == HFT_REACTOR_WOKEN:
             return 0
         connection = <Connection>(<tuple>self._links[event.link])[0]
+        if connection._over and event.kind != HFT_REACTOR_CLOSED:  # of a link that its end has left behind
+            return 0
         self._dispatching = True
         try:
             if event.kind == HFT_REACTOR_MESSAGE:
@@ -563,8 +573,7 @@ cdef class Reactor:
         return connection
 
     def _new(self, request, handler):
-        cdef Connection connection = Connection.__new__(Connection)
-        connection.reactor = self
+        cdef Connection connection = Connection.__new__(Connection, self)
         connection.handler = handler
         connection.endpoint = request.endpoints[0]
         connection._facts = {}
@@ -579,9 +588,10 @@ cdef class Reactor:
         cdef uint32_t link = 0
         memset(&err, 0, sizeof(err))
         cdef tuple held = fill_link_config(&config, connection._request, connection.endpoint, timeout_s)
+        give_up = sock.detach  # nothing may fail once the core has the descriptor
         check_err(hft_reactor_add(&self.r, &link, &config, sock.fileno(), &err), &err)
-        sock.detach()
         self._links[link] = (connection, held)
+        give_up()
         return link
 
     cdef int close_link(self, uint32_t link, uint16_t code) except -2147483648:
@@ -670,8 +680,14 @@ cdef class Reactor:
 
     def poll(self, timeout_s=0.0):
         """Waits at most timeout_s for something to happen, and does it. Whether there was anything. Raises as run()."""
+        if not timeout_s >= 0:
+            raise ValueError(f"timeout_s {timeout_s!r}: a number from 0 on, or inf")
         self.begin()
-        return self.turn(nanoseconds(timeout_s * 1e9)) == 1
+        self._running = True
+        try:
+            return self.turn(nanoseconds(timeout_s * 1e9)) == 1
+        finally:
+            self._running = False
 
     def stop(self):
         """Ends run(), or the next one; from any thread, and from handlers. No effect after close()."""
@@ -689,9 +705,10 @@ cdef class Reactor:
     def call_later(self, delay_s, callback, *args):
         """Has callback(*args) called after delay_s. Returns a Timer, which can be cancelled."""
         cdef Timer timer = Timer.__new__(Timer)
+        cdef uint64_t delay_ns = nanoseconds(max(0.0, delay_s) * 1e9), now_ns = hft_clock_mono_ns()
         self.check_owner()
         self._n_timers += 1
-        timer.due_ns = hft_clock_mono_ns() + nanoseconds(max(0.0, delay_s) * 1e9)
+        timer.due_ns = now_ns + delay_ns if delay_ns < NEVER - now_ns else NEVER
         timer.serial = self._n_timers
         timer.callback = callback
         timer.args = args
@@ -719,7 +736,7 @@ cdef class Reactor:
         for connection in list(self._connections):
             try:
                 connection._finish(make_error(HFT_E_CONN_STOPPED, "the reactor was closed", None))
-            except Exception as error:
+            except BaseException as error:
                 problem = problem or error
         if problem is not None:
             raise problem

@@ -73,6 +73,8 @@ cdef bytes c_text(object value, str what):
     data = value if isinstance(value, bytes) else os.fsencode(value)
     if b"\0" in data:
         raise ConfigError(f"{what}: a zero byte in it")
+    if not data and what != "password":  # as if it was not given, other authorities would be trusted, say
+        raise ConfigError(f"{what}: empty; None stands for none")
     return data
 
 
@@ -131,7 +133,8 @@ cdef class TLSContext:
         self.keylog_file = path_text(keylog_file)
         names = ("ca_file", "ca_data", "certificate", "key", "password", "ciphers", "ciphersuites", "alpn",
                  "keylog_file")
-        values = (ca_file, ca_data, certificate, key, password, ciphers, ciphersuites, ",".join(alpn), keylog_file)
+        values = (ca_file, ca_data, certificate, key, password, ciphers, ciphersuites, ",".join(alpn) or None,
+                  keylog_file)
         texts = [c_text(value, name) for name, value in zip(names, values, strict=True)]
         pin_data = b"".join(pin_list)
         memset(&config, 0, sizeof(config))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import sys
 import threading
@@ -55,11 +56,16 @@ class Measure:
     def to_json(self) -> dict[str, Any]:
         """What is printed with --json."""
         return {
-            "url": self.url, "connect_ns": self.connect_ns, "connection": self.about, "sent": self.sent,
+            "url": _shown(self.url), "connect_ns": self.connect_ns, "connection": self.about, "sent": self.sent,
             "answered": len(self.round_trips), "min_ns": min(self.round_trips, default=0),
             "p50_ns": self.percentile(0.5), "p90_ns": self.percentile(0.9), "p99_ns": self.percentile(0.99),
             "max_ns": max(self.round_trips, default=0), "error": self.error,
         }  # fmt: skip
+
+
+def _shown(url: str) -> str:
+    """The URL without user name and password."""
+    return re.sub(r"//[^/?#]*@", "//", url)
 
 
 def duration(ns: float) -> str:
@@ -125,12 +131,12 @@ def _report(measures: Sequence[Measure]) -> Group:
         cells = [duration(t) if m.round_trips else "" for t in times]
         connect = duration(m.connect_ns) if m.connect_ns else ""
         note = Text(m.error or m.about, style="red" if m.error else "dim")
-        table.add_row(Text(m.url, style="bold green" if m is best else ""), connect,
+        table.add_row(Text(_shown(m.url), style="bold green" if m is best else ""), connect,
                       f"{len(m.round_trips)}/{m.sent}", *cells, note)  # fmt: skip
     shown = best or (measures[0] if len(measures) == 1 else None)
     if shown is None or not shown.round_trips:
         return Group(table)
-    title = Text(f"\nround trips of {shown.url}") if len(measures) > 1 else Text("")
+    title = Text(f"\nround trips of {_shown(shown.url)}") if len(measures) > 1 else Text("")
     return Group(table, title, *_bars(shown))
 
 
@@ -213,16 +219,21 @@ async def _measure_all(
 async def _lines() -> AsyncIterator[str]:
     """The lines of standard input, whatever it is: a file cannot be watched by a loop, and a thread can be left."""
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[str] = asyncio.Queue()
+    lines: asyncio.Queue[str | Exception] = asyncio.Queue()
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError, ValueError, OSError):  # the loop, or the input, was closed meanwhile
-            while line := sys.stdin.readline():
-                loop.call_soon_threadsafe(lines.put_nowait, line)
-            loop.call_soon_threadsafe(lines.put_nowait, "")
+        with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+            try:
+                while line := sys.stdin.readline():
+                    loop.call_soon_threadsafe(lines.put_nowait, line)
+                loop.call_soon_threadsafe(lines.put_nowait, "")
+            except (ValueError, OSError) as error:
+                loop.call_soon_threadsafe(lines.put_nowait, error)
 
     threading.Thread(target=read, name="hft-stdin", daemon=True).start()
     while line := await lines.get():
+        if isinstance(line, Exception):
+            raise OSError(f"standard input: {line}")
         yield line.rstrip("\n")
 
 
@@ -276,7 +287,8 @@ async def _converse(url: str, options: dict[str, Any], linger_s: float) -> int:
     async with aio.connect(url, **options) as ws:
         if terminal:
             note.print(
-                f"connected: {url}, {_describe(ws)}. Lines are sent; Ctrl-D or Ctrl-C ends. {_HELP}", soft_wrap=True
+                f"connected: {_shown(url)}, {_describe(ws)}. Lines are sent; Ctrl-D or Ctrl-C ends. {_HELP}",
+                soft_wrap=True,
             )
         listening = asyncio.ensure_future(_listen(ws, out, stamped=terminal, flush=not out.is_terminal))
         talking = asyncio.ensure_future(_talk(ws, note))

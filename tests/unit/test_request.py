@@ -15,6 +15,7 @@ from hftcore._request import RANGES, AppPing, Deflate, Proxy, Request
 from hftcore.endpoints import parse_websocket_url
 from hftcore.errors import ConfigError, RemoteProtocolError
 from hftcore.reconnect import Reconnect
+from hftcore.tls import TLSContext
 from hftcore.venues import Slot
 
 
@@ -236,7 +237,7 @@ def test_a_unix_socket_has_no_network(options: dict[str, Any]) -> None:
 
 def test_tls_options_ask_for_tls() -> None:
     with pytest.raises(ConfigError, match="write wss"):
-        request("ws://h.example", tls=object())
+        request("ws://h.example", tls=TLSContext())
 
 
 def test_addresses() -> None:
