@@ -28,7 +28,7 @@ SUBPROTOCOLS_MAX = 256
 APP_PING_MAX = 4096
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # RFC 9110 section 5.6.2
 _RESERVED = frozenset({"host", "upgrade", "connection", "content-length", "transfer-encoding"})
-_CREDENTIALS = frozenset({"authorization", "cookie", "proxy-authorization"})
+_HARMLESS = frozenset({"user-agent", "origin", "accept-language"})  # all others may hold a key: exchanges name theirs
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # Least and greatest of every option that is a number; docs/reference/limits.md tells them.
 RANGES: dict[str, tuple[float, float]] = {
@@ -328,7 +328,7 @@ class Request:
             raise RemoteProtocolError(f"{endpoint.origin}: redirected to {target.origin}: not from or to a Unix socket")
         changes: dict[str, Any] = {"endpoints": (target,), "max_redirects": self.max_redirects - 1}
         if target.origin != endpoint.origin:
-            changes["headers"] = tuple(pair for pair in self.headers if pair[0].lower() not in _CREDENTIALS)
+            changes["headers"] = tuple(pair for pair in self.headers if pair[0].lower() in _HARMLESS)
             changes["connect_to"] = None
         elif endpoint.authorization and not target.authorization:
             changes["endpoints"] = (replace(target, authorization=endpoint.authorization),)

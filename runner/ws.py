@@ -243,7 +243,12 @@ def _show(console: Console, message: str | bytes, *, stamped: bool) -> None:
         message = f"({len(message)} bytes) {message[:_BINARY_SHOWN].hex(' ')}{cut}"
     now = time.time()
     stamp = f"{time.strftime('%H:%M:%S', time.localtime(now))}.{int(now * 1000) % 1000:03d} " if stamped else ""
-    console.print(Text(f"{stamp}< {message}" if stamped else message), soft_wrap=True)
+    if console.is_terminal:  # a server has no business moving the cursor
+        message = "".join(c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in message)
+    if stamped:
+        console.print(Text(f"{stamp}< {message}"), soft_wrap=True)
+    else:
+        console.file.write(f"{message}\n")
 
 
 async def _command(ws: aio.ClientConnection, line: str, note: Console) -> None:
