@@ -1,7 +1,8 @@
-"""Fixtures of the engine's tests: both backends, a certificate authority, a stage that must be left clean."""
+"""Both backends, an authority, a stage for an engine that must be left clean; servers and loops for the faces."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import gc
 import threading
@@ -11,11 +12,13 @@ from typing import Any
 
 import pytest
 
-from hftcore import Engine
+from hftcore import Engine, aio
 from hftcore.bitcoin import split_transactions
 from hftcore.engine import io_uring_error
 from hftcore.reactor import Reactor
 from tests.integration import rig
+from tests.integration.aio_rig import FOREVER, LOOPS, Connect, Run
+from tests.integration.ws_server import WAIT_S, WebSocketServer, serving
 
 
 @pytest.fixture(scope="session")
@@ -120,3 +123,38 @@ def stage(backend: str, trust: rig.Trust) -> Iterator[Stage]:
 def block(shared: Path) -> list[bytes]:
     """The raw transactions of mainnet block 866342."""
     return split_transactions((shared / "data" / "txs_866342.bin").read_bytes())
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[WebSocketServer]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def own_server() -> Iterator[WebSocketServer]:
+    """One that no other test has spoken to."""
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture(params=LOOPS)
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def run(loop_kind: str) -> Iterator[Run]:
+    with asyncio.Runner(loop_factory=LOOPS[loop_kind]) as runner:
+        yield lambda coroutine: runner.run(asyncio.wait_for(coroutine, WAIT_S))
+
+
+@pytest.fixture
+def connect(loop_kind: str, backend: str) -> Connect:
+    """aio.connect, sleeping and polling: each with either backend and either loop, though not with every pair."""
+    spin_us = 0.0 if (loop_kind == "asyncio") == (backend == "io_uring") else FOREVER
+
+    def of(url: str | list[str], **options: Any) -> aio.connect:
+        return aio.connect(url, **{"backend": backend, "spin_us": spin_us, **options})
+
+    return of

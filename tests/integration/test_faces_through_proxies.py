@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from hftcore import ConnectionLost, aio, blocking
+from hftcore import HftError, aio, blocking
 from hftcore.tls import TLSContext
 from tests.integration import rig
 from tests.integration.proxy_server import ProxyServer
@@ -31,7 +31,8 @@ def server(request: pytest.FixtureRequest, trust: rig.Trust) -> Iterator[WebSock
 @pytest.fixture
 def options(backend: str, server: WebSocketServer, trust: rig.Trust) -> dict[str, Any]:
     tls = {"tls": TLSContext(ca_file=trust.ca_file)} if server.url("").startswith("wss") else {}
-    return {"backend": backend, **tls}
+    # pproxy remembers for the whole process which addresses it let in; other tests want it not to know theirs.
+    return {"backend": backend, "local_address": "127.0.3.1", **tls}
 
 
 async def by_asyncio(url: str, **options: Any) -> object:
@@ -58,5 +59,5 @@ def test_a_conversation_through_a_proxy(
 ) -> None:
     right = f"{scheme}://user:pass@127.0.0.1:{proxy.port}"
     assert FACES[face](server.url("echo"), proxy=right, **options) == ("127.0.0.1", proxy.port)
-    with pytest.raises((ConnectionLost, OSError), match=f"127.0.0.1:{proxy.port}"):
+    with pytest.raises((HftError, OSError)):  # pproxy says yes to SOCKS first, and then hangs up
         FACES[face](server.url("echo").replace(f":{server.port}", ":1"), proxy=right, **options)
