@@ -116,7 +116,7 @@ def stage(backend: str, trust: rig.Trust) -> Iterator[Stage]:
     del place
     gc.collect()  # the servers' own: selectors that only their end closes
     rig.wait_until(lambda: not {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("hft")})
-    assert not rig.open_fds() - fds
+    rig.wait_until(lambda: not rig.open_fds() - fds)
 
 
 @pytest.fixture(scope="session")

@@ -52,13 +52,14 @@ class Network:
 @pytest.fixture
 def network() -> Iterator[Network]:
     before = rig.open_fds()
+    threads = set(threading.enumerate())  # what connects WebSockets goes on running once it was used
     place = Network()
     yield place
     place.close()
     del place
     gc.collect()
-    rig.wait_until(lambda: not any(thread.name.startswith("hft") for thread in threading.enumerate()))
-    assert not rig.open_fds() - before
+    rig.wait_until(lambda: not {t.name for t in set(threading.enumerate()) - threads if t.name.startswith("hft")})
+    rig.wait_until(lambda: not rig.open_fds() - before)
 
 
 def watcher_for(network: Network, **settings: Any) -> BitcoinWatcher:
