@@ -80,6 +80,7 @@ cdef class _Hub:
     cdef int fd
     cdef int polling            # coroutines that poll, and wait for nothing but their turn
     cdef bint planned           # a turn of ours is
+    cdef bint held              # until those who were woken have had their turn
     cdef bint armed             # nothing was asked of the ring since it was told to wake the loop
     cdef bint woke              # another coroutine has something to do
 
@@ -107,12 +108,16 @@ cdef class _Hub:
         self.armed = False
         return self.reactor.next_event(event, timeout_ns)
 
+    def _go_on(self):
+        self.held = False
+        self._turn()
+
     def _turn(self):
         cdef hft_reactor_event event
         cdef int _
-        self.planned = False
-        if not self.reactor._is_open:
+        if self.held or not self.reactor._is_open:
             return
+        self.planned = False
         self.yielded_ns = self.reactor.r.now_ns
         self.reactor.run_due()
         if self.polling != 0:
@@ -126,10 +131,14 @@ cdef class _Hub:
                     self.arm()
                     return
                 self.reactor.dispatch(&event)
-                if self.woke:  # whoever it is acts on this before we act on what came behind it
+                if self.woke:
+                    # Whoever it is acts on this before we act on what came behind it: a turn that is planned already
+                    # would be too early.
+                    self.held = True
+                    self.loop.call_soon(self._go_on)
                     return
         finally:
-            if self.planned:
+            if self.planned and not self.held:
                 self.planned = False
                 self.ensure()
 

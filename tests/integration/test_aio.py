@@ -443,12 +443,16 @@ def test_a_mute_peer_is_noticed(run: Run, connect: Connect) -> None:
         run(main())
 
 
-def test_a_message_is_acted_on_before_what_came_behind_it(run: Run, connect: Connect) -> None:
-    """Two messages and a frame that breaks the rules, in one segment: both are echoed, then comes the close frame."""
+@pytest.mark.parametrize("segments", [1, 3])
+def test_a_message_is_acted_on_before_what_came_behind_it(run: Run, connect: Connect, segments: int) -> None:
+    """Two messages and a frame that breaks the rules: both are echoed, then comes the close frame."""
     answers = bytearray()
 
     def break_the_rules(sock: socket.socket) -> None:
-        sock.sendall(b"\x81\x01a" + b"\x81\x01b" + b"\x83\x00")
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        frames = [b"\x81\x01a", b"\x81\x01b", b"\x83\x00"]
+        for segment in frames if segments == 3 else [b"".join(frames)]:
+            sock.sendall(segment)
         with contextlib.suppress(OSError):
             while data := sock.recv(4096):
                 answers.extend(data)
