@@ -212,7 +212,7 @@ class FarSide:
         for secure, ping_s in itertools.product((False, True), SERVER_PINGS_S):
             self._servers[secure, ping_s] = await serve(
                 _echo, "127.0.0.1", 0, ssl=self._context if secure else None, max_size=None, ping_interval=ping_s,
-                ping_timeout=None, close_timeout=0.5, open_timeout=5,
+                ping_timeout=None, close_timeout=0.5, open_timeout=None,
             )  # fmt: skip
 
     async def _stop(self) -> None:
