@@ -109,9 +109,8 @@ class Attempts:
     def refused(self, error: Exception) -> None:
         """The link under way closed before it was open: follows a redirect, or tries again, or that was it."""
         if isinstance(error, HandshakeError):
-            location = next((value for name, value in error.headers if name.lower() == "location"), None)
             try:
-                target = self._following.redirected(self._following_endpoint(), error.status, location)
+                target = self._following.redirected_by(self._following_endpoint(), error)
             except HftError as problem:
                 self._failed(problem)
                 return

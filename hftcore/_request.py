@@ -14,7 +14,7 @@ from typing import Any, Self, TypedDict, Unpack
 from urllib.parse import unquote, urljoin, urlsplit
 
 from hftcore.endpoints import Endpoint, parse_endpoint, parse_websocket_url, shown_url
-from hftcore.errors import ConfigError, RemoteProtocolError
+from hftcore.errors import ConfigError, HandshakeError, RemoteProtocolError
 from hftcore.orders import OrderTemplate
 from hftcore.reconnect import Reconnect, check_number
 from hftcore.tls import TLSContext
@@ -157,6 +157,15 @@ class Proxy:
                 if not text.isascii() or not 1 <= len(text) <= 255:
                     raise ConfigError(f"{what}: the {name} for SOCKS: 1 to 255 ASCII characters")
         return cls(parts.scheme, parts.hostname, port, username, password)
+
+
+def check_reactor(backend: object, spin_us: object) -> float:
+    """``spin_us`` as a float. Raises the ConfigError of what no reactor takes."""
+    if backend not in ("auto", "io_uring", "epoll"):
+        raise ConfigError(f"backend {backend!r}: auto, io_uring or epoll")
+    if isinstance(spin_us, bool) or not isinstance(spin_us, int | float) or not spin_us >= 0:
+        raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
+    return float(spin_us)
 
 
 class Options(TypedDict, total=False):
@@ -309,6 +318,11 @@ class Request:
     def subprotocol_list(self) -> bytes:
         """The value of Sec-WebSocket-Protocol, empty for none."""
         return ", ".join(self.subprotocols).encode()
+
+    def redirected_by(self, endpoint: Endpoint, error: HandshakeError) -> Self | None:
+        """``redirected``, of the response that the error tells of."""
+        location = next((value for name, value in error.headers if name.lower() == "location"), None)
+        return self.redirected(endpoint, error.status, location)
 
     def redirected(self, endpoint: Endpoint, status: int, location: str | None) -> Self | None:
         """The request that follows a refused upgrade with this status and Location; None: it is no redirect to follow.

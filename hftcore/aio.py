@@ -18,8 +18,8 @@ from typing import Any, Literal, Unpack
 
 from hftcore._aio import ClientConnection
 from hftcore._connector import closed_on_error, open_first
-from hftcore._request import AppPing, Deflate, Options, Request
-from hftcore.errors import ConfigError, HandshakeError, HftError
+from hftcore._request import AppPing, Deflate, Options, Request, check_reactor
+from hftcore.errors import HandshakeError, HftError
 from hftcore.reconnect import Attempt, Reconnect, Schedule
 
 __all__ = ["AppPing", "ClientConnection", "Deflate", "Reconnect", "connect"]
@@ -46,12 +46,8 @@ class connect:  # noqa: N801  a function for its users
         **options: Unpack[Options],
     ) -> None:
         self._request = Request.parse(url, **options)
-        if backend not in ("auto", "io_uring", "epoll"):
-            raise ConfigError(f"backend {backend!r}: auto, io_uring or epoll")
-        if not isinstance(spin_us, int | float) or not spin_us >= 0:
-            raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
         self._backend = backend
-        self._spin_us = float(spin_us)
+        self._spin_us = check_reactor(backend, spin_us)
         self._ws: ClientConnection | None = None
 
     def __await__(self) -> Generator[Any, Any, ClientConnection]:
@@ -128,8 +124,7 @@ class connect:  # noqa: N801  a function for its users
             try:
                 await ws._opened()
             except HandshakeError as error:
-                location = next((value for name, value in error.headers if name.lower() == "location"), None)
-                following = request.redirected(endpoint, error.status, location)
+                following = request.redirected_by(endpoint, error)
                 if following is None:
                     raise
                 request, endpoints = following, (0,)

@@ -14,8 +14,8 @@ from typing import Literal, Unpack
 
 from hftcore._blocking import ClientConnection
 from hftcore._connector import closed_on_error, connector
-from hftcore._request import AppPing, Deflate, Options, Request
-from hftcore.errors import ConfigError, HandshakeError, HftError
+from hftcore._request import AppPing, Deflate, Options, Request, check_reactor
+from hftcore.errors import HandshakeError, HftError
 from hftcore.reconnect import Reconnect, Schedule
 
 __all__ = ["AppPing", "ClientConnection", "Deflate", "Reconnect", "connect"]
@@ -38,18 +38,15 @@ def connect(
     Raises ConfigError, OSError, ConnectionLost, TLSError, HandshakeError.
     """
     request = Request.parse(url, **options)
-    if backend not in ("auto", "io_uring", "epoll"):
-        raise ConfigError(f"backend {backend!r}: auto, io_uring or epoll")
-    if not isinstance(spin_us, int | float) or not spin_us >= 0:
-        raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
+    spin_us = check_reactor(backend, spin_us)
     if request.reconnect is None:
-        return _open(request, (0,), backend, float(spin_us))
+        return _open(request, (0,), backend, spin_us)
     schedule = Schedule(request.reconnect, len(request.endpoints))
     attempt = schedule.begin()
     while True:
         time.sleep(attempt.delay_s)
         try:
-            return _open(request, attempt.endpoints, backend, float(spin_us))
+            return _open(request, attempt.endpoints, backend, spin_us)
         except (HftError, OSError) as error:
             following = schedule.failed(error)
             if following is None:
@@ -69,8 +66,7 @@ def _open(request: Request, endpoints: tuple[int, ...], backend: str, spin_us: f
         try:
             ws._opened()
         except HandshakeError as error:
-            location = next((value for name, value in error.headers if name.lower() == "location"), None)
-            following = request.redirected(endpoint, error.status, location)
+            following = request.redirected_by(endpoint, error)
             if following is None:
                 raise
             request, endpoints = following, (0,)

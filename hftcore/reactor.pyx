@@ -71,7 +71,7 @@ from hftcore.orders cimport OrderTemplate
 
 from hftcore._attempts import Attempts, ConnectionStats
 from hftcore._message import parse_head
-from hftcore._request import AppPing, Deflate, Request
+from hftcore._request import AppPing, Deflate, Request, check_reactor
 from hftcore.errors import ConfigError, ConnectionClosed
 
 __all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Message", "Reactor", "Timer"]
@@ -436,12 +436,9 @@ cdef class Reactor:
 
     def __cinit__(self, *, backend="auto", spin_us=0.0, cpu=None, int max_connections=64):
         memset(&self.r, 0, sizeof(self.r))
-        if backend not in BACKENDS:
-            raise ConfigError(f"backend {backend!r}: one of {', '.join(BACKENDS)}")
+        cdef double polls_us = check_reactor(backend, spin_us)
         if not 0 < max_connections <= HFT_REACTOR_LINKS_MAX:
             raise ConfigError(f"max_connections {max_connections}: 1 to {HFT_REACTOR_LINKS_MAX}")
-        if isinstance(spin_us, bool) or not isinstance(spin_us, int | float) or not spin_us >= 0:
-            raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
         if cpu is not None and cpu not in os.sched_getaffinity(0):
             raise ConfigError(f"cpu {cpu}: this process may use {sorted(os.sched_getaffinity(0))}")
         self._links = [None] * max_connections
@@ -452,7 +449,7 @@ cdef class Reactor:
         self._cpu = cpu
         self.r.config.backend = BACKENDS[backend]
         self.r.config.links_max = <unsigned int>max_connections
-        self.r.config.spin_ns = nanoseconds(spin_us * 1e3)
+        self.r.config.spin_ns = nanoseconds(polls_us * 1e3)
         self.open()
 
     cdef int open(self) except -1:
