@@ -54,7 +54,7 @@ def test_settings_that_cannot_be(settings: dict[str, object], says: str) -> None
         ("ws://exchange.example/ws", "not encrypted"),
         ("wss://", "wss://HOST"),
         ("wss://user@exchange.example/", "user name"),
-        ("wss://exchange.example:99999/", "Port"),
+        ("wss://exchange.example:99999/", "port is wrong"),
     ],
 )
 def test_urls_that_are_refused(url: str, says: str) -> None:
