@@ -315,7 +315,7 @@ cdef class _Receive:
                 return payload_of(event.data, event.len, event.op)
             hub.woke = False
             hub.reactor.dispatch(&event)
-            if hub.woke:
+            if hub.woke and not ws.over:  # by the end of this connection nobody is going to be woken again
                 return None
 
     cdef object wait(self):

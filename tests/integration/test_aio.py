@@ -194,7 +194,7 @@ def test_a_cancelled_send_is_whole_or_not_at_all(run: Run, connect: Connect, own
             whole, waiting = 0, None
             while True:
                 waiting = asyncio.ensure_future(ws.send(bytes([whole % 256]) * 30_000))
-                await asyncio.wait([waiting], timeout=0.1)
+                await asyncio.wait([waiting], timeout=0.5)
                 if not waiting.done():
                     break
                 whole += 1
@@ -468,6 +468,34 @@ def test_a_message_is_acted_on_before_what_came_behind_it(run: Run, connect: Con
     frames = FrameParser("server").feed(bytes(answers))
     assert [frame.data for frame in frames[:2]] == [b"a", b"b"]
     assert frames[2].close_code == 1002
+
+
+def test_an_end_that_lies_there_is_not_slept_through(run: Run, connect: Connect) -> None:
+    """Whoever begins to wait for a message finds the end of his connection among what came for several."""
+    message, end = threading.Event(), threading.Event()
+
+    def say(sock: socket.socket) -> None:
+        message.wait(WAIT_S)
+        sock.sendall(b"\x81\x01a")
+        end.wait(WAIT_S)
+
+    def leave(_sock: socket.socket) -> None:
+        end.wait(WAIT_S)
+
+    with raw_server(say) as first_url, raw_server(leave) as second_url:
+
+        async def main() -> None:
+            async with connect(first_url) as first, connect(second_url) as second:
+                await asyncio.sleep(0.05)
+                for event in (message, end):  # both come while the loop is away, in this order
+                    event.set()
+                    time.sleep(0.05)
+                assert await first.recv() == "a"
+                with pytest.raises(ConnectionClosed):
+                    async with asyncio.timeout(WAIT_S / 4):
+                        await second.recv()
+
+        run(main())
 
 
 def test_closing_is_orderly_and_idempotent(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
