@@ -3,11 +3,8 @@
 import threading
 from collections import deque
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.pythread cimport PyThread_get_thread_ident
-from cpython.unicode cimport PyUnicode_AsUTF8AndSize
 
-from hftcore._buffer cimport Borrowed, borrow, give_back
 from hftcore._message cimport Message, closed_again
 from hftcore._status cimport init_core, make_error
 from hftcore.libhft.status cimport HFT_E_STATE
@@ -82,24 +79,9 @@ cdef class Session(Handler):
         return 0
 
     cdef int try_send(self, object data, bint as_text) except -1:
-        cdef Borrowed borrowed
-        cdef Py_ssize_t size
-        cdef const char *text
         self.check_open()
         try:
-            if isinstance(data, str):
-                text = PyUnicode_AsUTF8AndSize(data, &size)
-                self.connection.send_bytes(HFT_WS_OP_TEXT, text, <size_t>size)
-            elif PyBytes_CheckExact(data):
-                self.connection.send_bytes(HFT_WS_OP_TEXT if as_text else HFT_WS_OP_BINARY, PyBytes_AS_STRING(data),
-                                           <size_t>PyBytes_GET_SIZE(data))
-            else:
-                borrow(data, &borrowed)
-                try:
-                    self.connection.send_bytes(HFT_WS_OP_TEXT if as_text else HFT_WS_OP_BINARY, borrowed.data,
-                                               <size_t>borrowed.len)
-                finally:
-                    give_back(&borrowed)
+            self.connection.send_object(data, HFT_WS_OP_TEXT if as_text else HFT_WS_OP_BINARY)
         except LimitExceeded:
             if not self.may_fit():
                 raise

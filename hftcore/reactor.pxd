@@ -36,6 +36,9 @@ cdef class Connection:
     cdef int check_open(self) except -1
     # A whole message; raises LimitExceeded, ConnectionClosed.
     cdef int send_bytes(self, int op, const void *data, size_t size) except -1
+    # The same of bytes or another buffer; and of these or a str, which goes as text whatever op says.
+    cdef int send_buffer(self, object data, int op) except -1
+    cdef int send_object(self, object data, int op) except -1
     cdef int raise_send(self, int rc) except -1
     cdef int on_link_opened(self, hft_reactor_event *event) except -1
     cdef int on_link_closed(self, uint32_t link, object error) except -1

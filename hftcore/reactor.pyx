@@ -152,6 +152,24 @@ cdef class Connection:
             self.raise_send(rc)
         return 0
 
+    cdef int send_buffer(self, object data, int op) except -1:
+        cdef Borrowed borrowed
+        if PyBytes_CheckExact(data):
+            return self.send_bytes(op, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
+        borrow(data, &borrowed)
+        try:
+            return self.send_bytes(op, borrowed.data, <size_t>borrowed.len)
+        finally:
+            give_back(&borrowed)
+
+    cdef int send_object(self, object data, int op) except -1:
+        cdef Py_ssize_t size
+        cdef const char *text
+        if not isinstance(data, str):
+            return self.send_buffer(data, op)
+        text = PyUnicode_AsUTF8AndSize(data, &size)
+        return self.send_bytes(HFT_WS_OP_TEXT, text, <size_t>size)
+
     cdef int raise_send(self, int rc) except -1:
         if rc == HFT_E_STATE:
             self.check_open()
@@ -165,29 +183,11 @@ cdef class Connection:
         Raises LimitExceeded where the queue has no room for all of it (``send_queue``; nothing was sent, and
         ``on_writable`` follows), ConnectionClosed, HftError before ``on_open``.
         """
-        cdef Borrowed borrowed
-        cdef Py_ssize_t size
-        cdef const char *text
-        if PyBytes_CheckExact(data):
-            self.send_bytes(HFT_WS_OP_BINARY, PyBytes_AS_STRING(data), <size_t>PyBytes_GET_SIZE(data))
-        elif isinstance(data, str):
-            text = PyUnicode_AsUTF8AndSize(data, &size)
-            self.send_bytes(HFT_WS_OP_TEXT, text, <size_t>size)
-        else:
-            borrow(data, &borrowed)
-            try:
-                self.send_bytes(HFT_WS_OP_BINARY, borrowed.data, <size_t>borrowed.len)
-            finally:
-                give_back(&borrowed)
+        self.send_object(data, HFT_WS_OP_BINARY)
 
     def send_text(self, data, /):
         """Sends bytes, which must be UTF-8, as a text message. Raises as ``send``."""
-        cdef Borrowed borrowed
-        borrow(data, &borrowed)
-        try:
-            self.send_bytes(HFT_WS_OP_TEXT, borrowed.data, <size_t>borrowed.len)
-        finally:
-            give_back(&borrowed)
+        self.send_buffer(data, HFT_WS_OP_TEXT)
 
     def send_template(self, OrderTemplate template not None, /, **values):
         """Fills a template, signs it where it is signed, and sends it as a text message.

@@ -304,6 +304,13 @@ int hft_wsclient_send(hft_wsclient *ws, const uint8_t *frame, size_t frame_len) 
     return rc < 0 ? rc : hft_conn_flush(&ws->conn);
 }
 
+static int put_frame(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+    const uint8_t *frame;
+    size_t frame_len;
+    int rc = build(ws, &frame, &frame_len, op, payload, len);
+    return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
+}
+
 /* A compressed message, or one that is longer than a TLS record: its pieces are masked one after the other, with TLS
  * where they are encrypted. There is room for all. */
 static int put_pieces(hft_wsclient *ws, hft_ws_op op, unsigned flags, const uint8_t *payload, size_t len) {
@@ -339,10 +346,7 @@ static int put_message(hft_wsclient *ws, hft_ws_op op, const void *payload, size
     if (ws->deflate != NULL && len >= ws->config.deflate_min && len != 0) return put_compressed(ws, op, payload, len);
     if (!has_room(ws, len)) return HFT_E_CONN_SEND_FULL;
     if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_pieces(ws, op, 0, payload, len);
-    const uint8_t *frame;
-    size_t frame_len;
-    int rc = build(ws, &frame, &frame_len, op, payload, len);
-    return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
+    return put_frame(ws, op, payload, len);
 }
 
 int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
@@ -357,10 +361,7 @@ int hft_wsclient_put(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t
     if (ws->conn.send_error != 0) return ws->conn.send_error;
     if (op != HFT_WS_OP_CLOSE && !hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CLOSE_ROOM))
         return HFT_E_CONN_SEND_FULL;
-    const uint8_t *frame;
-    size_t frame_len;
-    int rc = build(ws, &frame, &frame_len, op, payload, len);
-    return rc < 0 ? rc : hft_wsclient_send(ws, frame, frame_len);
+    return put_frame(ws, op, payload, len);
 }
 
 int hft_wsclient_ping(hft_wsclient *ws, uint64_t now_ns) {
