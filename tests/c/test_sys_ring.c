@@ -276,6 +276,34 @@ static void test_other_loop(hft_ring_backend backend, uint8_t spins) {
     close_pairs(6);
 }
 
+static void *start_all(void *unused) {
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        for (int n = 0; n < 3; n++) CHECK_EQ(hft_ring_cancel(&ring, hft_ring_tag(i, 6, HFT_OP_RECV)), 0); /* nobody's */
+        start_recv(i);
+    }
+    (void)!hft_ring_submit(&ring);
+    return unused;
+}
+
+/* More than the queue holds while the kernel takes nothing, here because it is another thread's ring: it waits. */
+static void test_a_full_queue(hft_ring_backend backend, uint8_t spins) {
+    pthread_t thread;
+    uint64_t seen = 0;
+    open_pairs(backend, PAIRS, spins);
+    CHECK_EQ(pthread_create(&thread, NULL, start_all, NULL), 0);
+    pthread_join(thread, NULL);
+    for (uint32_t i = 0; i < PAIRS; i++) CHECK_EQ(write(far[i], "x", 1), 1);
+    for (uint32_t i = 0; i < PAIRS; i++) {
+        hft_ring_completion completion = {0};
+        CHECK(take(&completion));
+        CHECK_EQ(completion.result, 1);
+        seen |= 1ull << hft_ring_tag_slot(completion.tag);
+    }
+    CHECK_EQ(seen, (1ull << PAIRS) - 1);
+    CHECK(nothing_comes());
+    close_pairs(PAIRS);
+}
+
 int main(void) {
     static const hft_ring_backend backends[] = {HFT_RING_EPOLL, HFT_RING_URING};
     for (int i = 0; i < 2; i++) {
@@ -292,6 +320,7 @@ int main(void) {
             test_taken_one_by_one(backends[i], spins);
             test_sleep(backends[i], spins);
             test_other_loop(backends[i], spins);
+            test_a_full_queue(backends[i], spins);
         }
     }
     return check_done();

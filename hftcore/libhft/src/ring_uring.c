@@ -16,6 +16,7 @@
 #define SQ_ENTRIES_MAX 1024u
 
 typedef struct { uint64_t tag; void *buf; size_t len; int fd; uint32_t since; } direct_recv;
+typedef struct { uint64_t tag; void *buf; size_t len; int fd; uint8_t is_cancel; } operation;
 
 typedef struct {
     struct io_uring uring;
@@ -30,11 +31,15 @@ typedef struct {
     uint8_t poll_first;         /* the kernel can be told to await bytes before it looks for them */
     hft_ring_completion *done;  /* of what was done directly, a ring: of a slot one receive and one send at most */
     uint32_t done_head, done_len, done_cap;
+    operation *waiting;         /* for a place in the kernel's queue, in order */
+    uint32_t n_waiting, waiting_cap;
     hft_ring_message *messages; /* by slot, of stamped receives; pages of those that have none are never touched */
     int event_fd;
     uint8_t event_registered, armed;
     uint8_t queued; /* since the last submit there was something to submit */
 } uring;
+
+/* ---- handing operations over ---- */
 
 static struct io_uring_sqe *get_sqe(uring *u) {
     u->queued = 1;
@@ -42,6 +47,54 @@ static struct io_uring_sqe *get_sqe(uring *u) {
     if (sqe != NULL) return sqe;
     if (io_uring_submit(&u->uring) < 0) return NULL;
     return io_uring_get_sqe(&u->uring);
+}
+
+static void prepare_recv(uring *u, struct io_uring_sqe *sqe, const operation *op) {
+    uint32_t slot = hft_ring_tag_slot(op->tag);
+    if (hft_ring_tag_op(op->tag) == HFT_OP_RECV_STAMPED) {
+        hft_ring_message *message = &u->messages[slot];
+        hft_ring_message_init(message, op->buf, op->len);
+        io_uring_prep_recvmsg(sqe, op->fd, &message->header, 0);
+    } else {
+        io_uring_prep_recv(sqe, op->fd, op->buf, op->len, 0);
+    }
+    if (u->poll_first && !u->has_more[slot]) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* to look now is in vain */
+}
+
+static void prepare(uring *u, struct io_uring_sqe *sqe, const operation *op) {
+    if (op->is_cancel) {
+        io_uring_prep_cancel64(sqe, op->tag, 0);
+        io_uring_sqe_set_data64(sqe, hft_ring_tag(0, 0, HFT_OP_NONE));
+        return;
+    }
+    switch (hft_ring_tag_op(op->tag)) {
+    case HFT_OP_CONNECT: io_uring_prep_connect(sqe, op->fd, op->buf, (socklen_t)op->len); break;
+    case HFT_OP_SEND: io_uring_prep_send(sqe, op->fd, op->buf, op->len, MSG_NOSIGNAL); break;
+    case HFT_OP_READ: io_uring_prep_read(sqe, op->fd, op->buf, (unsigned)op->len, 0); break;
+    case HFT_OP_ACCEPT: io_uring_prep_accept(sqe, op->fd, NULL, NULL, SOCK_CLOEXEC); break;
+    default: prepare_recv(u, sqe, op);
+    }
+    io_uring_sqe_set_data64(sqe, op->tag);
+}
+
+/* What the queue has no room for, because the kernel takes nothing just now, waits: who was told of a failure could
+ * not know that the bytes of his message leave after all, with the next. */
+static int add(uring *u, const operation *op) {
+    struct io_uring_sqe *sqe = u->n_waiting == 0 ? get_sqe(u) : NULL;
+    if (sqe != NULL) {
+        prepare(u, sqe, op);
+        return 0;
+    }
+    if (u->n_waiting == u->waiting_cap) return HFT_E_RING_FULL;
+    u->waiting[u->n_waiting++] = *op;
+    return 0;
+}
+
+static void add_waiting(uring *u) {
+    uint32_t n = 0;
+    for (struct io_uring_sqe *sqe; n < u->n_waiting && (sqe = get_sqe(u)) != NULL; n++) prepare(u, sqe, &u->waiting[n]);
+    u->n_waiting -= n;
+    memmove(u->waiting, u->waiting + n, u->n_waiting * sizeof *u->waiting);
 }
 
 /* ---- receiving while spinning: recv() has the data 0.5 us sooner than a poll that io_uring has armed ---- */
@@ -53,20 +106,9 @@ static void add_done(uring *u, uint64_t tag, int32_t result, uint64_t kernel_ns)
 }
 
 static int arm_recv(uring *u, uint64_t tag, int fd, void *buf, size_t len) {
-    uint32_t slot = hft_ring_tag_slot(tag);
-    struct io_uring_sqe *sqe = get_sqe(u);
-    if (sqe == NULL) return HFT_E_RING_FULL;
-    if (hft_ring_tag_op(tag) == HFT_OP_RECV_STAMPED) {
-        hft_ring_message *message = &u->messages[slot];
-        hft_ring_message_init(message, buf, len);
-        io_uring_prep_recvmsg(sqe, fd, &message->header, 0);
-    } else {
-        io_uring_prep_recv(sqe, fd, buf, len, 0);
-    }
-    if (u->poll_first && !u->has_more[slot]) sqe->ioprio |= IORING_RECVSEND_POLL_FIRST; /* to look now is in vain */
-    io_uring_sqe_set_data64(sqe, tag);
-    u->n_armed++;
-    return 0;
+    int rc = add(u, &(operation){.tag = tag, .buf = buf, .len = len, .fd = fd});
+    u->n_armed += rc == 0;
+    return rc;
 }
 
 static void remove_direct(uring *u, direct_recv *d) { *d = u->direct[--u->n_direct]; }
@@ -144,27 +186,12 @@ static int uring_start(hft_ring *ring, uint64_t tag, int fd, void *buf, size_t l
     if (hft_ring_tag_slot(tag) >= u->n_slots) return HFT_E_ARGUMENT;
     if (hft_ring_is_recv(hft_ring_tag_op(tag))) return start_recv(ring, tag, fd, buf, len);
     if (hft_ring_tag_op(tag) == HFT_OP_SEND && send_now(u, tag, fd, buf, len)) return 0;
-    struct io_uring_sqe *sqe = get_sqe(u);
-    if (sqe == NULL) return HFT_E_RING_FULL;
-    switch (hft_ring_tag_op(tag)) {
-    case HFT_OP_CONNECT: io_uring_prep_connect(sqe, fd, buf, (socklen_t)len); break;
-    case HFT_OP_SEND: io_uring_prep_send(sqe, fd, buf, len, MSG_NOSIGNAL); break;
-    case HFT_OP_READ: io_uring_prep_read(sqe, fd, buf, (unsigned)len, 0); break;
-    case HFT_OP_ACCEPT: io_uring_prep_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC); break;
-    default: return HFT_E_ARGUMENT;
-    }
-    io_uring_sqe_set_data64(sqe, tag);
-    return 0;
+    return add(u, &(operation){.tag = tag, .buf = buf, .len = len, .fd = fd});
 }
 
 static int uring_cancel(hft_ring *ring, uint64_t tag) {
     uring *u = ring->impl;
-    if (cancel_direct(u, tag)) return 0;
-    struct io_uring_sqe *sqe = get_sqe(u);
-    if (sqe == NULL) return HFT_E_RING_FULL;
-    io_uring_prep_cancel64(sqe, tag, 0);
-    io_uring_sqe_set_data64(sqe, hft_ring_tag(0, 0, HFT_OP_NONE));
-    return 0;
+    return cancel_direct(u, tag) ? 0 : add(u, &(operation){.tag = tag, .is_cancel = 1});
 }
 
 /* What the kernel cannot do just now is done by the next wait, which submits again. */
@@ -175,8 +202,9 @@ static int lasting_error(int rc) {
 static int uring_submit(hft_ring *ring) {
     uring *u = ring->impl;
     if (!u->queued) return 0;
+    if (u->n_waiting != 0) add_waiting(u);
     int rc = io_uring_submit(&u->uring);
-    u->queued = rc < 0;
+    u->queued = rc < 0 || u->n_waiting != 0;
     return lasting_error(rc);
 }
 
@@ -225,6 +253,7 @@ static int has_completions(const uring *u) { return u->done_len != 0 || u->reape
 /* ---- waiting ---- */
 
 static int submit_and_get(uring *u) {
+    if (u->n_waiting != 0) add_waiting(u);
     return lasting_error(io_uring_sq_ready(&u->uring) != 0 ? io_uring_submit_and_get_events(&u->uring)
                                                            : io_uring_get_events(&u->uring));
 }
@@ -246,7 +275,7 @@ static int uring_wait(hft_ring *ring, uint64_t timeout_ns) {
         try_direct(u);
         return u->turn % DIRECT_TURNS == 0 || io_uring_sq_ready(&u->uring) != 0 ? submit_and_get(u) : 0;
     }
-    if (hand_over_all(u) < 0) return submit_and_get(u); /* the next call tries again */
+    if (hand_over_all(u) < 0 || u->n_waiting != 0) return submit_and_get(u); /* the next call tries again */
     struct io_uring_cqe *cqe;
     struct __kernel_timespec ts = {.tv_sec = (long long)(timeout_ns / 1000000000u),
                                    .tv_nsec = (long long)(timeout_ns % 1000000000u)};
@@ -268,7 +297,7 @@ static int uring_arm(hft_ring *ring) {
     int is_behind = hand_over_all(u) < 0;
     rc = submit_and_get(u); /* what came before the eventfd was on is in the ring after this */
     if (rc < 0) return rc;
-    return is_behind || has_completions(u) || io_uring_cq_ready(&u->uring) != 0;
+    return is_behind || u->n_waiting != 0 || has_completions(u) || io_uring_cq_ready(&u->uring) != 0;
 }
 
 static void uring_forget(hft_ring *ring, uint32_t slot, int fd) { (void)ring, (void)slot, (void)fd; }
@@ -280,6 +309,7 @@ static void uring_free(uring *u) {
     free(u->last_turn);
     free(u->has_more);
     free(u->done);
+    free(u->waiting);
     free(u->messages);
     free(u);
 }
@@ -344,10 +374,12 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     u->has_more = calloc(slots, sizeof *u->has_more);
     u->done_cap = 2 * slots;
     u->done = calloc(u->done_cap, sizeof *u->done);
+    u->waiting_cap = 4 * slots;
+    u->waiting = calloc(u->waiting_cap, sizeof *u->waiting);
     u->messages = calloc(slots, sizeof *u->messages);
     u->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     int rc = u->event_fd < 0 ? hft_fail(err, -errno, 0, "eventfd") : 0;
-    if (u->last_turn == NULL || u->has_more == NULL || u->done == NULL || u->messages == NULL)
+    if (u->last_turn == NULL || u->has_more == NULL || u->done == NULL || u->waiting == NULL || u->messages == NULL)
         rc = hft_fail(err, HFT_E_MEMORY, 0, NULL);
     if (rc == 0) rc = setup(u, err);
     if (rc < 0) {
