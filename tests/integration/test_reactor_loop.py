@@ -29,8 +29,19 @@ from hftcore.reactor import AppPing, Connection, Deflate, Handler, Message, Reac
 from hftcore.reconnect import Reconnect
 from hftcore.tls import TLSContext
 from hftcore.venues import Slot
+from hftcore.ws import build_frame
 from tests.integration import rig
-from tests.integration.wsrig import QUIET, Echoer, RawPeer, Recorder, raw_server, run, run_until, websockets_server
+from tests.integration.wsrig import (
+    QUIET,
+    WAIT_S,
+    Echoer,
+    RawPeer,
+    Recorder,
+    raw_server,
+    run,
+    run_until,
+    websockets_server,
+)
 
 # ---- pings ----
 
@@ -163,7 +174,76 @@ def test_application_pings(reactor: Reactor, hide: bool) -> None:
     assert abs(stamp / 1000 - time.time()) < 60
 
 
+def test_a_pause_holds_the_message_that_was_a_pong_too(reactor: Reactor) -> None:
+    class Pauser(Recorder):
+        def on_pong(self, connection: Connection, rtt_ns: int, is_app: bool) -> None:
+            super().on_pong(connection, rtt_ns, is_app)
+            connection.pause()
+
+    def play(peer: RawPeer) -> None:
+        peer.upgrade()
+        peer.read_frame()
+        peer.sock.sendall(build_frame(1, b"pong", mask=None) + build_frame(1, b"behind", mask=None))
+        peer.read_to_end()
+
+    handler = Pauser()
+    with raw_server(play) as port:
+        connection = reactor.connect(
+            f"ws://127.0.0.1:{port}/",
+            handler,
+            **QUIET,
+            app_ping=AppPing(message="ping", interval_s=0.1, reply="pong", hide=False),
+        )
+        run_until(reactor, lambda: "pong" in handler.kinds)
+        for _ in range(3):
+            reactor.poll(0.02)
+        assert handler.kinds == ["open", "pong"]
+        connection.resume()
+        run_until(reactor, lambda: "behind" in handler.messages)
+        connection.abort()
+        run_until(reactor, lambda: not reactor.connections)
+    assert handler.messages == ["pong", "behind"]
+
+
 # ---- back-pressure ----
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["ws", "wss"])
+def test_the_latest_ping_is_answered_once_there_is_room(reactor: Reactor, trust: rig.Trust, tls: bool) -> None:
+    """What a flood of pings finds no room for is made up for with one pong (RFC 6455 section 5.5.3)."""
+    full, flooded = threading.Event(), threading.Event()
+    payloads = [number.to_bytes(4, "big") * 31 for number in range(100)]
+    pongs: list[bytes] = []
+
+    def play(peer: RawPeer) -> None:
+        peer.upgrade()
+        full.wait(WAIT_S)
+        peer.sock.sendall(b"".join(build_frame(9, payload, mask=None) for payload in payloads))
+        flooded.wait(WAIT_S)
+        while not pongs or pongs[-1] != payloads[-1]:
+            op, payload = peer.read_frame()
+            pongs.extend([payload] if op == 10 else [])
+
+    def fill(connection: Connection) -> None:
+        with contextlib.suppress(LimitExceeded):
+            while True:
+                connection.send(bytes(4000))
+
+    handler = Recorder(on_open=fill)
+    options: dict[str, Any] = {"tls": TLSContext(ca_file=trust.ca_file)} if tls else {}
+    with raw_server(play, context=trust.context if tls else None) as port:
+        url = f"{'wss' if tls else 'ws'}://localhost:{port}/"
+        connection = reactor.connect(url, handler, **QUIET, **options, send_queue=65536, send_buffer=8192)
+        run_until(reactor, lambda: "open" in handler.kinds)
+        for _ in range(10):  # until the kernel takes no more either
+            reactor.poll(0.02)
+            fill(connection)
+        full.set()
+        for _ in range(10):
+            reactor.poll(0.02)
+        flooded.set()
+        run_until(reactor, lambda: not reactor.connections)
+    assert len(pongs) < len(payloads) / 2
 
 
 def noise(number: int) -> bytes:

@@ -364,6 +364,7 @@ static void on_peer(hft_engine *e, uint32_t peer, int news) {
 }
 
 static void on_venue(hft_engine *e, uint32_t venue, int news) {
+    if (news == HFT_CONN_SENT) hft_wsclient_on_sent(&e->venues[venue].session);
     if (news == HFT_CONN_UP) hft_venue_on_up(e, venue);
     if (news == HFT_CONN_UP || news == HFT_CONN_DATA) hft_venue_on_data(e, venue);
 }

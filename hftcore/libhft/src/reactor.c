@@ -155,6 +155,7 @@ static void on_completion(hft_reactor *r, const hft_ring_completion *completion)
         break;
     default: break;
     }
+    if (is_send) hft_wsclient_on_sent(&l->session);
     if (l->writable == 1 && hft_conn_queued(conn) <= conn->send.cap / 2) {
         l->writable = 2;
         hft_reactor_push(r, link);
@@ -231,7 +232,7 @@ static int give(hft_reactor *r, hft_reactor_event *event, uint32_t link, const h
 static int take_event(hft_reactor *r, hft_reactor_event *event, uint32_t link) {
     hft_reactor_link *l = &r->links[link];
     hft_wsclient *ws = &l->session;
-    if (l->held) {
+    if (l->held && !l->paused) {
         l->held = 0;
         *event = l->message;
         return 1;

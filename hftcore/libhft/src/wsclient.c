@@ -52,6 +52,7 @@ void hft_wsclient_down(hft_wsclient *ws) {
     ws->consumed = 0;
     ws->last_ping_ns = 0;
     ws->pings_sent = ws->pings_answered = 0;
+    ws->owes_pong = 0;
     ws->err = (hft_err){0};
 }
 
@@ -186,11 +187,25 @@ static int on_close_frame(hft_wsclient *ws, const hft_ws_event *frame) {
     return finish(ws, HFT_E_CONN_CLOSED, text);
 }
 
+static int put_pong(hft_wsclient *ws, const uint8_t *payload, size_t len) {
+    int rc = hft_wsclient_put(ws, HFT_WS_OP_PONG, payload, len);
+    ws->owes_pong = rc == HFT_E_CONN_SEND_FULL;
+    if (ws->owes_pong) return 0;
+    return rc < 0 && rc != ws->conn.send_error ? fail(ws, rc, "pong") : 0; /* what is behind it is still good */
+}
+
+/* Where there is no room the latest ping is answered later, which answers those before it (section 5.5.3). */
 static int on_ping(hft_wsclient *ws, const hft_ws_event *frame) {
     if (ws->state != HFT_WSCLIENT_OPEN) return 0; /* our close frame was the last one we may send */
-    int rc = hft_wsclient_put(ws, HFT_WS_OP_PONG, frame->data, frame->len);
-    if (rc == HFT_E_CONN_SEND_FULL) return 0; /* the peer does not read: it would not read this either */
-    return rc < 0 && rc != ws->conn.send_error ? fail(ws, rc, "pong") : 0; /* what is behind it is still good */
+    int rc = put_pong(ws, frame->data, frame->len);
+    if (!ws->owes_pong) return rc;
+    ws->pong_len = (uint8_t)frame->len;
+    memcpy(ws->pong, frame->data, frame->len);
+    return 0;
+}
+
+void hft_wsclient_on_sent(hft_wsclient *ws) {
+    if (ws->owes_pong && ws->state == HFT_WSCLIENT_OPEN) (void)!put_pong(ws, ws->pong, ws->pong_len);
 }
 
 /* Unsolicited pongs are lawful and mean nothing (section 5.5.3). */
@@ -313,10 +328,9 @@ static int put_frame(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t
 
 /* A compressed message, or one that is longer than a TLS record: its pieces are masked one after the other, with TLS
  * where they are encrypted. There is room for all. */
-static int put_pieces(hft_wsclient *ws, hft_ws_op op, unsigned flags, const uint8_t *payload, size_t len) {
+static int put_pieces(hft_wsclient *ws, hft_ws_op op, unsigned flags, const uint8_t *payload, size_t len,
+                      const uint8_t *mask) {
     size_t most = ws->conn.use_tls ? HFT_CONN_PLAIN_MAX : len + HFT_WS_HEADER_MAX;
-    const uint8_t *mask = take_mask(ws->config.masks);
-    if (mask == NULL) return HFT_E_TLS_CONFIG;
     for (size_t done = 0; done < len;) {
         uint8_t *space = hft_conn_space(&ws->conn, most);
         if (space == NULL) return fail(ws, HFT_E_CONN_SEND_FULL, "in a message");
@@ -334,18 +348,26 @@ static int has_room(const hft_wsclient *ws, size_t len) {
     return hft_conn_has_room(&ws->conn, len + HFT_WS_HEADER_MAX + CONTROL_ROOM);
 }
 
-/* Room comes first: what was compressed must leave, or the peer would know another context than we. */
+/* Room and mask come first: what was compressed must leave, or the peer would know another context than we. */
 static int put_compressed(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
     size_t bound = hft_deflate_bound(ws->deflate, len), packed_len;
     if (bound > ws->config.packed_cap || !has_room(ws, bound)) return HFT_E_CONN_SEND_FULL;
+    const uint8_t *mask = take_mask(ws->config.masks);
+    if (mask == NULL) return HFT_E_TLS_CONFIG;
     int rc = hft_deflate_compress(ws->deflate, ws->config.packed_memory, bound, &packed_len, payload, len);
-    return rc < 0 ? rc : put_pieces(ws, op, HFT_WS_FLAG_COMPRESSED, ws->config.packed_memory, packed_len);
+    if (rc < 0) return fail(ws, rc, "compressing a message");
+    return put_pieces(ws, op, HFT_WS_FLAG_COMPRESSED, ws->config.packed_memory, packed_len, mask);
+}
+
+static int put_long(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
+    const uint8_t *mask = take_mask(ws->config.masks);
+    return mask != NULL ? put_pieces(ws, op, 0, payload, len, mask) : HFT_E_TLS_CONFIG;
 }
 
 static int put_message(hft_wsclient *ws, hft_ws_op op, const void *payload, size_t len) {
     if (ws->deflate != NULL && len >= ws->config.deflate_min && len != 0) return put_compressed(ws, op, payload, len);
     if (!has_room(ws, len)) return HFT_E_CONN_SEND_FULL;
-    if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_pieces(ws, op, 0, payload, len);
+    if (ws->conn.use_tls && len + HFT_WS_HEADER_MAX > HFT_CONN_PLAIN_MAX) return put_long(ws, op, payload, len);
     return put_frame(ws, op, payload, len);
 }
 

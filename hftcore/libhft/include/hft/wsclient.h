@@ -72,6 +72,8 @@ typedef struct {
     uint16_t http_status;      /* of a response that refused the upgrade, 0 = none did */
     size_t response_len;       /* REFUSED: its head and body, SIZE_MAX = to the end of the connection */
     uint8_t reason[123];       /* the peer's */
+    uint8_t owes_pong;         /* for the latest ping, once there is room; with this payload */
+    uint8_t pong_len, pong[125];
     char key[HFT_HTTP1_KEY_LEN], accept[HFT_HTTP1_ACCEPT_LEN];
     uint64_t last_recv_ns;     /* monotonic */
     uint64_t last_ping_ns;     /* 0 = none outstanding */
@@ -92,6 +94,8 @@ HFT_NODISCARD int hft_wsclient_upgrade(hft_wsclient *ws, uint64_t now_ns);
 /* Takes the next event from what was received: 1, 0 = nothing complete, < 0 = the session has ended and the
  * connection with it, or as soon as the peer ends it (hft_wsclient_error says why). */
 HFT_NODISCARD int hft_wsclient_next(hft_wsclient *ws, hft_wsclient_event *event, uint64_t now_ns);
+/* After hft_conn_complete of a send: what had to wait for room may leave. */
+void hft_wsclient_on_sent(hft_wsclient *ws);
 /* Why the session ended; code 0: the close frames went both ways, ours first. */
 static inline const hft_err *hft_wsclient_error(const hft_wsclient *ws) {
     return ws->clean || ws->err.code != 0 ? &ws->err : &ws->conn.err;
