@@ -253,6 +253,7 @@ TLS_FEEDS = [
     b"\3\0\0\x17\x05hello" + KEY_UPDATES[0] + b"\x17\x05again",
     b"\3\1\0" + KEY_UPDATES[1] * 3 + b"\x17\x01a" + KEY_UPDATES[1] * 2,
     b"\3\0\0" + KEY_UPDATES[0] * 40,
+    b"\3\x17\0" + b"\x17\x01a" * 12,  # each in a call of its own, and answered
     b"\3\x1b\2" + KEY_UPDATES[1] * 6,  # each in a call of its own: more answers than there is room for
     b"\3\0\0" + TICKET + b"\x17\x01b" + TICKET,
     b"\3\0\0\x15\x02\x01\x00\x17\x01c",

@@ -174,10 +174,11 @@ static int open_keylog(hft_tls_context *context, const char *path, hft_err *err)
 }
 
 void hft_tls_keylog(const hft_tls_context *context, const char *line) {
+    if (context->keylog_fd < 0) return;
     char text[512];
     int len = snprintf(text, sizeof text, "%s\n", line);
-    if (context->keylog_fd < 0 || len < 0 || (size_t)len >= sizeof text) return;
-    (void)!write(context->keylog_fd, text, (size_t)len); /* whole lines, so that several may append */
+    if (len >= 0 && (size_t)len < sizeof text)
+        (void)!write(context->keylog_fd, text, (size_t)len); /* whole lines, so that several may append */
     OPENSSL_cleanse(text, sizeof text);
 }
 
