@@ -6,6 +6,7 @@
  *     --seed S        other mutations
  *     --save DIR      writes each input that reached new code there
  *     --crash FILE    where a failing input goes
+ *     --progress 1    says each second how far it is
  *
  * The target and the core are compiled with -fsanitize-coverage=trace-pc: an input that reaches new code joins the
  * corpus. This file is compiled without any instrumentation. */
@@ -46,6 +47,7 @@ static uint64_t state = 1;
 static uint8_t current[MAX_LEN];
 static size_t current_len;
 static const char *crash_path, *save_dir;
+static int progress;
 
 static void die(const char *format, ...) {
     va_list args;
@@ -243,11 +245,24 @@ static uint64_t now_ns(void) {
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static uint64_t fuzz(uint64_t iterations, uint64_t timeout_ns) {
-    uint64_t done = 0, end = now_ns() + timeout_ns;
+static void report(size_t seeds, uint64_t done, uint64_t start) {
+    double seconds = (double)(now_ns() - start) / 1e9;
+    printf("%zu seeds, %" PRIu64 " mutations in %.1f s, %zu inputs kept\n", seeds, done, seconds, corpus_len - seeds);
+    fflush(stdout);
+}
+
+static void fuzz(uint64_t iterations, uint64_t timeout_ns) {
+    uint64_t start = now_ns(), told = start, done = 0;
+    size_t seeds = corpus_len;
+    if (seeds == 0) keep_current(); /* the empty input */
     for (; done < iterations; done++) {
         if (done % 256 == 0) {
-            if (timeout_ns != 0 && now_ns() > end) break;
+            uint64_t now = now_ns();
+            if (timeout_ns != 0 && now - start > timeout_ns) break;
+            if (progress && now - told > 1000000000u) {
+                told = now;
+                report(seeds, done, start);
+            }
             restart_alarm();
         }
         const input *parent = &corpus[corpus_len - 1 - (done % 2 != 0 ? small_below(corpus_len) : below(corpus_len))];
@@ -259,7 +274,7 @@ static uint64_t fuzz(uint64_t iterations, uint64_t timeout_ns) {
         keep_current();
         if (save_dir != NULL) save_current();
     }
-    return done;
+    report(seeds, done, start);
 }
 
 int main(int argc, char **argv) {
@@ -267,7 +282,6 @@ int main(int argc, char **argv) {
     __sanitizer_set_death_callback(on_death);
     signal(SIGPROF, on_alarm);
     restart_alarm();
-    uint64_t start = now_ns();
     for (int i = 1; i < argc; i++) {
         if (argv[i][0] != '-') {
             read_path(argv[i]);
@@ -280,13 +294,10 @@ int main(int argc, char **argv) {
         else if (strcmp(name, "--seed") == 0) state = strtoull(argv[i], NULL, 10);
         else if (strcmp(name, "--save") == 0) save_dir = argv[i];
         else if (strcmp(name, "--crash") == 0) crash_path = argv[i];
+        else if (strcmp(name, "--progress") == 0) progress = atoi(argv[i]);
         else die("unknown option %s\n", name);
     }
-    size_t seeds = corpus_len;
-    if (seeds == 0) keep_current(); /* the empty input */
-    uint64_t done = fuzz(iterations == 0 && timeout_ns != 0 ? UINT64_MAX : iterations, timeout_ns);
-    double seconds = (double)(now_ns() - start) / 1e9;
-    printf("%zu seeds, %" PRIu64 " mutations in %.1f s, %zu inputs kept\n", seeds, done, seconds, corpus_len - seeds);
+    fuzz(iterations == 0 && timeout_ns != 0 ? UINT64_MAX : iterations, timeout_ns);
     for (size_t i = 0; i < corpus_len; i++) free(corpus[i].data);
     return 0;
 }

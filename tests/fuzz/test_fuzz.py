@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests import native
-from tests.fuzz import seeds
+from tests.fuzz import seeds, workers
 
 
 @pytest.mark.parametrize("target", seeds.targets(), ids=lambda path: path.stem)
@@ -30,3 +30,30 @@ def test_the_driver_finds_a_planted_mistake(tmp_path: Path) -> None:
     assert crash.read_bytes().startswith(b"order")
     again = native.run(program, str(crash))
     assert "heap-buffer-overflow" in again.stderr
+
+
+def test_processes_share_the_mutations(tmp_path: Path) -> None:
+    told: list[str] = []
+    plan = workers.Plan(runs=400_001, seconds=0, seed=5, jobs=2)
+    outcome = workers.fuzz(Path("tests/fuzz/fuzz_json.c"), tmp_path / "json", plan, lambda o: told.append(str(o)))
+    assert outcome.failures == []
+    assert outcome.mutations == 400_001
+    assert outcome.seeds == len(seeds.SEEDS["json"])
+    saved = len(list((tmp_path / "json").iterdir())) - outcome.seeds
+    assert 1 < outcome.kept / 2 <= saved <= outcome.kept
+    assert told or outcome.seconds < 2
+    assert list(tmp_path.iterdir()) == [tmp_path / "json"]
+
+
+def test_what_one_of_two_processes_finds_ends_both(tmp_path: Path) -> None:
+    planted = Path("tests/fuzz/planted.c")
+    plan = workers.Plan(runs=None, seconds=60, seed=1, jobs=2)
+    outcome = workers.fuzz(planted, tmp_path / "planted", plan)
+    assert outcome.seconds < 50
+    assert outcome.failures
+    for failure in outcome.failures:
+        assert "heap-buffer-overflow" in failure
+        program, crash = failure.splitlines()[-1].removeprefix("run it again:  ").split()
+        assert Path(crash).read_bytes().startswith(b"order")
+        assert Path(crash).name in {"planted-1.crash", "planted-2.crash"}
+        assert "heap-buffer-overflow" in native.run(Path(program), crash).stderr
