@@ -34,10 +34,12 @@ def test_the_driver_finds_a_planted_mistake(tmp_path: Path) -> None:
 
 def test_processes_share_the_mutations(tmp_path: Path) -> None:
     told: list[str] = []
-    plan = workers.Plan(runs=400_001, seconds=0, seed=5, jobs=2)
+    plan = workers.Plan(runs=100_001, seconds=0, seed=5, jobs=2)
+    assert plan.share_of(0) == ["--iterations", "50001", "--seed", "5"]
+    assert plan.share_of(1) == ["--iterations", "50000", "--seed", "6"]
     outcome = workers.fuzz(Path("tests/fuzz/fuzz_json.c"), tmp_path / "json", plan, lambda o: told.append(str(o)))
     assert outcome.failures == []
-    assert outcome.mutations == 400_001
+    assert outcome.mutations == 100_001
     assert outcome.seeds == len(seeds.SEEDS["json"])
     saved = len(list((tmp_path / "json").iterdir())) - outcome.seeds
     assert 1 < outcome.kept / 2 <= saved <= outcome.kept
@@ -45,7 +47,7 @@ def test_processes_share_the_mutations(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [tmp_path / "json"]
 
 
-def test_what_one_of_two_processes_finds_ends_both(tmp_path: Path) -> None:
+def test_what_one_of_two_processes_finds_is_told(tmp_path: Path) -> None:
     planted = Path("tests/fuzz/planted.c")
     plan = workers.Plan(runs=None, seconds=60, seed=1, jobs=2)
     outcome = workers.fuzz(planted, tmp_path / "planted", plan)

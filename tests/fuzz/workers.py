@@ -28,10 +28,15 @@ class Plan:
     seed: int
     jobs: int
 
-    def limits(self, job: int) -> list[str]:
-        if self.runs is None:
-            return ["--seconds", str(self.seconds)]
-        return ["--iterations", str(self.runs // self.jobs + (job < self.runs % self.jobs))]
+    def seed_of(self, job: int) -> int:
+        return self.seed + job
+
+    def share_of(self, job: int) -> list[str]:
+        """What to tell process `job`, from 0 on."""
+        limit = ["--seconds", str(self.seconds)]
+        if self.runs is not None:
+            limit = ["--iterations", str(self.runs // self.jobs + (job < self.runs % self.jobs))]
+        return [*limit, "--seed", str(self.seed_of(job))]
 
 
 class Worker:
@@ -123,9 +128,8 @@ def fuzz(target: Path, kept: Path, plan: Plan, show: Callable[[Outcome], object]
     workers: list[Worker] = []
     try:
         for job in range(plan.jobs):
-            seed = plan.seed + job
-            arguments = [*inputs, *plan.limits(job), "--seed", str(seed)]
-            workers.append(Worker(program, arguments, kept.with_name(f"{kept.name}-{seed}.crash")))
+            crash = kept.with_name(f"{kept.name}-{plan.seed_of(job)}.crash")
+            workers.append(Worker(program, [*inputs, *plan.share_of(job)], crash))
         shown = began
         while any(worker.process.poll() is None for worker in workers) and not any(w.failed for w in workers):
             time.sleep(0.05)
