@@ -35,7 +35,7 @@ enum { CLIENT, SERVER, SIDES };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* ---- random numbers ---- */
+/* ---- random numbers, and time ---- */
 
 static uint64_t random_state[SIDES]; /* a stream each: the client's is the same with and without a server */
 static int side;
@@ -52,11 +52,17 @@ static int random_bytes(unsigned char *out, int len) {
 static int random_status(void) { return 1; }
 
 #pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* OpenSSL has no other way to take numbers of one's own */
+#pragma GCC diagnostic ignored "-Wdeprecated-declarations" /* for what newer OpenSSLs, or all, have no other way */
 static void use_our_random(void) {
     static const RAND_METHOD method = {
         .bytes = random_bytes, .pseudorand = random_bytes, .status = random_status};
     RAND_set_rand_method(&method);
+}
+
+/* A ticket of TLS 1.2 holds the time, which would not be the same each time. */
+static int stop_clock(SSL *ssl, void *arg) {
+    (void)arg;
+    return SSL_SESSION_set_time(SSL_get_session(ssl), 1) == 1;
 }
 #pragma GCC diagnostic pop
 
@@ -103,12 +109,6 @@ static void make_psk(void) {
     REQUIRE(SSL_SESSION_set_protocol_version(psk, TLS1_3_VERSION) == 1);
     SSL_SESSION_set_timeout(psk, 1 << 30); /* else no run goes on for longer than five minutes */
     SSL_free(ssl);
-}
-
-/* A ticket of TLS 1.2 holds the time, which would not be the same each time. */
-static int stop_clock(SSL *ssl, void *arg) {
-    (void)arg;
-    return SSL_SESSION_set_time(SSL_get_session(ssl), 1) == 1;
 }
 
 static X509 *make_certificate(EVP_PKEY *key) {

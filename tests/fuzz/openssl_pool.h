@@ -11,7 +11,11 @@
 #include <string.h>
 
 #define POOL_CHUNK ((size_t)1 << 20)
+#if __has_attribute(no_sanitize_coverage)
 #define POOL_UNTRACED __attribute__((no_sanitize("address"), no_sanitize_coverage))
+#else
+#define POOL_UNTRACED __attribute__((no_sanitize("address")))
+#endif
 
 typedef struct pool_block { struct pool_block *next; size_t len; } pool_block; /* in front of what it holds */
 
