@@ -383,6 +383,21 @@ hft_receive_slots(<PyTypeObject *>_Receive, receive_step)
 # ---- the connection ----
 
 @cython.final
+@cython.no_gc_clear
+cdef class _Place:
+    """In the line of those who wait for room. The coroutine of send() has it, from the call until that is over, or
+    dropped."""
+    cdef ClientConnection ws
+
+    def __cinit__(self, ClientConnection ws not None):
+        self.ws = ws
+        ws.n_senders += 1
+
+    def __dealloc__(self):
+        self.ws.n_senders -= 1
+
+
+@cython.final
 cdef class ClientConnection(Session):
     """A WebSocket connection of the running event loop; ``hftcore.aio.connect`` makes it.
 
@@ -397,7 +412,7 @@ cdef class ClientConnection(Session):
     cdef object pings           # deque of futures
     cdef object writable        # future of on_writable
     cdef object senders         # lock: those whom there was no room for, in order
-    cdef int n_senders
+    cdef int n_senders          # those, and who has not begun to wait yet
 
     def __cinit__(self, request, str backend, double spin_us):
         loop = asyncio.get_running_loop()
@@ -537,18 +552,18 @@ cdef class ClientConnection(Session):
         """Sends a message, text for a str, binary for bytes and other buffers; await it.
 
         It has left, as far as the kernel takes it, before awaiting begins; where the send queue has no room awaiting
-        waits until it has, and cancelled then, nothing of it is sent. Raises ConnectionClosed, LimitExceeded for a
-        message that the queue can never hold (``send_queue``).
+        waits until it has, behind others that do, and cancelled then, nothing of it is sent. Raises ConnectionClosed,
+        LimitExceeded for a message that the queue can never hold (``send_queue``).
         """
         if self.n_senders == 0 and self.try_send(data, False):
             return DONE
-        return self._send_later(data if isinstance(data, str) else as_bytes(data), False)
+        return self._send_later(_Place(self), data if isinstance(data, str) else as_bytes(data), False)
 
     def send_text(self, data, /):
         """Sends bytes, which must be UTF-8, as a text message; as ``send``."""
         if self.n_senders == 0 and self.try_send(data, True):
             return DONE
-        return self._send_later(data if isinstance(data, str) else as_bytes(data), True)
+        return self._send_later(_Place(self), data if isinstance(data, str) else as_bytes(data), True)
 
     def send_template(self, template, /, **values):
         """Fills an OrderTemplate straight into the send buffer, as a text message; as ``send``.
@@ -563,19 +578,15 @@ cdef class ClientConnection(Session):
             except LimitExceeded:
                 if not self.may_fit():
                     raise
-        return self._send_later(template.render(**values), True)
+        return self._send_later(_Place(self), template.render(**values), True)
 
-    async def _send_later(self, data, as_text):
-        self.n_senders += 1
-        try:
-            async with self.senders:
-                while not self.try_send(data, as_text):
-                    self.writable = self.hub.loop.create_future()
-                    if not self.hub.armed:
-                        self.hub.ensure()
-                    await self.writable
-        finally:
-            self.n_senders -= 1
+    async def _send_later(self, _Place _place, data, as_text):
+        async with self.senders:
+            while not self.try_send(data, as_text):
+                self.writable = self.hub.loop.create_future()
+                if not self.hub.armed:
+                    self.hub.ensure()
+                await self.writable
 
     def ping(self):
         """Sends a ping. Returns a future, which need not be awaited, of its round trip in seconds. Raises as ``send``.
