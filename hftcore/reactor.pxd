@@ -1,6 +1,6 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
-from hftcore._message cimport Message
+from hftcore._message cimport Message, Timer
 from hftcore.libhft.reactor cimport hft_reactor, hft_reactor_event
 
 
@@ -19,7 +19,6 @@ cdef class Connection:
     cdef readonly Reactor reactor
     cdef readonly Handler handler
     cdef readonly object endpoint       # hftcore.endpoints.Endpoint: of the open link, or the one tried last
-    cdef object _request                # hftcore._request.Request
     cdef object _attempts               # hftcore._attempts.Attempts; None: made of a socket that was given
     cdef uint32_t link                  # number in the core of the link that is open; LINK_NONE: none is
     cdef uint32_t pending               # of the one that is on its way up
@@ -32,6 +31,8 @@ cdef class Connection:
     cdef object _error                  # what on_close was told
     cdef object _stats                  # as of the end
     cdef dict _facts                    # of the socket and of TLS
+    cdef tuple _upcoming                # endpoint and facts of `pending`, while `link` is in use
+    cdef Timer _drop_timer              # ends `old`; None: there is none
 
     cdef int check_open(self) except -1
     # A whole message; raises LimitExceeded, ConnectionClosed.
@@ -82,4 +83,5 @@ cdef class Reactor:
     cdef int close_link(self, uint32_t link, uint16_t code) except -2147483648
     cdef int begin(self) except -1
     cdef int on_message(self, Connection connection, hft_reactor_event *event) except -1
-    cdef uint32_t add_link(self, Connection connection, object sock, double timeout_s) except? 0xfffffffe
+    cdef uint32_t add_link(self, Connection connection, object sock, object request, object endpoint,
+                           double timeout_s) except? 0xfffffffe

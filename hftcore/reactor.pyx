@@ -336,19 +336,20 @@ cdef class Connection:
     def _attach(self, sock, request, endpoint, timeout_s):
         """Takes over a connected socket; what it raises leaves that to the caller."""
         facts = {"local_address": sock.getsockname(), "remote_address": sock.getpeername()}
-        former, self._request, self.endpoint = (self._request, self.endpoint), request, endpoint
-        try:
-            self.pending = self.reactor.add_link(self, sock, timeout_s)
-        except BaseException:
-            self._request, self.endpoint = former
-            raise
-        self._facts = facts
+        self.pending = self.reactor.add_link(self, sock, request, endpoint, timeout_s)
+        if self._open:
+            self._upcoming = endpoint, facts
+        else:
+            self.endpoint, self._facts, self._upcoming = endpoint, facts, None
 
     def _leave(self):
         """Closes the open link in good order; its successor comes."""
         self.reactor.close_link(self.link, 1000)
 
     def _drop_old(self):
+        if self._drop_timer is not None:
+            self._drop_timer.cancel()
+            self._drop_timer = None
         self.reactor.close_link(self.old, 1000)
 
     def _forget(self):
@@ -372,8 +373,7 @@ cdef class Connection:
             self._attempts.cancel()
         if self.pending != LINK_NONE:
             self.reactor.close_link(self.pending, 0)
-        if self.old != LINK_NONE:
-            self._drop_old()
+        self._drop_old()
         self.handler.on_close(self, error)
 
     # ---- what the core tells ----
@@ -384,6 +384,9 @@ cdef class Connection:
         self._drop_old()
         self.old, self.link, self.pending = self.link, event.link, LINK_NONE
         self._open = True
+        if self._upcoming is not None:
+            self.endpoint, self._facts = self._upcoming
+            self._upcoming = None
         self._head = event.data[:event.len]
         cdef const hft_tls *tls = hft_reactor_tls(&self.reactor.r, event.link)
         if tls != NULL:
@@ -393,7 +396,7 @@ cdef class Connection:
         if self._attempts is not None:
             self._attempts.opened()
             if self.old != LINK_NONE:
-                self.reactor.call_later(self._attempts.overlap_s, self._drop_old)
+                self._drop_timer = self.reactor.call_later(self._attempts.overlap_s, self._drop_old)
         self.handler.on_open(self)
         return 0
 
@@ -579,12 +582,13 @@ cdef class Reactor:
         self._connections.add(connection)
         return connection
 
-    cdef uint32_t add_link(self, Connection connection, object sock, double timeout_s) except? 0xfffffffe:
+    cdef uint32_t add_link(self, Connection connection, object sock, object request, object endpoint,
+                           double timeout_s) except? 0xfffffffe:
         cdef hft_link_config_ws config
         cdef hft_err err
         cdef uint32_t link = 0
         memset(&err, 0, sizeof(err))
-        cdef tuple held = fill_link_config(&config, connection._request, connection.endpoint, timeout_s)
+        cdef tuple held = fill_link_config(&config, request, endpoint, timeout_s)
         give_up = sock.detach  # nothing may fail once the core has the descriptor
         check_err(hft_reactor_add(&self.r, &link, &config, sock.fileno(), &err), &err)
         self._links[link] = (connection, held)
