@@ -409,7 +409,7 @@ cdef class ClientConnection(Session):
     cdef object opening         # future of being open
     cdef object closing         # future of on_close
     cdef bint is_closing        # by us: what still comes is nobody's
-    cdef object pings           # deque of futures
+    cdef object pings           # deque: number of a ping, when it was sent, future of its round trip
     cdef object writable        # future of on_writable
     cdef object senders         # lock: those whom there was no room for, in order
     cdef int n_senders          # those, and who has not begun to wait yet
@@ -476,12 +476,12 @@ cdef class ClientConnection(Session):
             self.wake_receiver()
 
     cpdef on_pong(self, Connection connection, uint64_t rtt_ns, bint is_app):
-        if not is_app:
-            while self.pings:
-                future = self.pings.popleft()
-                if not future.done():
-                    future.set_result(rtt_ns / 1e9)
-                    self.hub.woke = True
+        Session.on_pong(self, connection, rtt_ns, is_app)
+        while self.pings and self.pings[0][0] <= self.answered:
+            _, sent_ns, future = self.pings.popleft()
+            if not future.done():
+                future.set_result((self.answered_ns - sent_ns) / 1e9)
+                self.hub.woke = True
 
     cpdef on_writable(self, Connection connection):
         self.wake(self.writable)
@@ -492,7 +492,7 @@ cdef class ClientConnection(Session):
         if not self.opening.done():
             self.opening.set_exception(ConnectionLost("closed while it was opened") if error is None else error)
         while self.pings:
-            future = self.pings.popleft()
+            future = self.pings.popleft()[2]
             if not future.done():
                 future.set_exception(closed_again(error))
                 future.exception()  # nobody need wait for it
@@ -590,12 +590,13 @@ cdef class ClientConnection(Session):
 
     def ping(self):
         """Sends a ping. Returns a future, which need not be awaited, of its round trip in seconds. Raises as ``send``.
+
+        The pong of a later ping answers the ones before it, too (RFC 6455 section 5.5.3).
         """
-        self.check_open()
-        self.connection.ping()
+        cdef uint64_t sent_ns, number = self.send_ping(&sent_ns)
         self.hub.ensure()
         future = self.hub.loop.create_future()
-        self.pings.append(future)
+        self.pings.append((number, sent_ns, future))
         return future
 
     # ---- ending ----

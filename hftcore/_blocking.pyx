@@ -49,8 +49,6 @@ cdef class ClientConnection(Session):
     """
     cdef Reactor reactor
     cdef uint64_t most_ns           # of one wait
-    cdef uint64_t rtt_ns            # of the last pong
-    cdef unsigned int n_pongs
     cdef bint is_writable
     cdef bint is_closing            # by us: what still comes is nobody's
 
@@ -79,11 +77,6 @@ cdef class ClientConnection(Session):
             raise ConnectionLost("closed while it was opened") if self.error is None else self.error
 
     # ---- what the reactor calls ----
-
-    cpdef on_pong(self, Connection connection, uint64_t rtt_ns, bint is_app):
-        if not is_app:
-            self.rtt_ns = rtt_ns
-            self.n_pongs += 1
 
     cpdef on_writable(self, Connection connection):
         self.is_writable = True
@@ -208,17 +201,19 @@ cdef class ClientConnection(Session):
             self.send_wait(template.render(**values), True, None)
 
     def ping(self, timeout_s=None):
-        """Sends a ping and waits for its answer: the round trip in seconds. Raises TimeoutError, and as ``send``."""
-        cdef uint64_t until_ns = deadline(timeout_s)
-        cdef unsigned int before = self.n_pongs
-        self.check_open()
-        self.connection.ping()
-        while self.n_pongs == before:
+        """Sends a ping and waits for its answer: the round trip in seconds.
+
+        Raises TimeoutError, as ``send``, and LimitExceeded where the messages before the answer fill ``recv_queue``.
+        """
+        cdef uint64_t until_ns = deadline(timeout_s), sent_ns, number = self.send_ping(&sent_ns)
+        while self.answered < number:
             if self.over:
                 raise self.ended()
+            if self.paused:  # nobody else would take them
+                raise LimitExceeded("recv() first: the pong comes behind more messages than recv_queue holds")
             if self.drive(until_ns) == 0 and is_over(until_ns):
                 raise TimeoutError(f"no pong for {timeout_s:g} s")
-        return self.rtt_ns / 1e9
+        return (self.answered_ns - sent_ns) / 1e9
 
     # ---- ending ----
 

@@ -1,6 +1,6 @@
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.unicode cimport PyUnicode_DecodeUTF8
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from hftcore.libhft.ws cimport HFT_WS_OP_TEXT
 from hftcore.reactor cimport Connection, Handler
@@ -19,6 +19,8 @@ cdef class Session(Handler):
     cdef bint over
     cdef readonly object error              # what ended it; None: we did, in good order, or nothing has
     cdef bint told                          # it was raised once
+    cdef uint64_t answered                  # number of the last ping that was, and when
+    cdef uint64_t answered_ns
 
     # Raises for another thread than the owner's.
     cdef int check_thread(self) except -1
@@ -33,6 +35,8 @@ cdef class Session(Handler):
     cdef int try_send(self, object data, bint as_text) except -1
     # 1 = a refused message may fit later, 0 = never.
     cdef bint may_fit(self) except -1
+    # Sends a ping. Its number, from 1 on, and when it was sent.
+    cdef uint64_t send_ping(self, uint64_t *sent_ns) except 0
     # The exception that says how it ended.
     cdef object ended(self)
     # Whether iterating over it ends without an exception.

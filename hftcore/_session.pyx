@@ -4,17 +4,23 @@ import threading
 from collections import deque
 
 from cpython.pythread cimport PyThread_get_thread_ident
+from libc.stdint cimport uint64_t
 
 from hftcore._message cimport Message, closed_again
 from hftcore._status cimport init_core, make_error
 from hftcore.libhft.status cimport HFT_E_STATE
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT
+from hftcore.libhft.wsclient cimport HFT_WSCLIENT_PINGS, hft_wsclient
 from hftcore.reactor cimport Connection, Reactor
 
 from hftcore.errors import ConnectionClosed, LimitExceeded
 
 cdef enum:
     MESSAGE_COST = 64  # what a message that waits counts besides its length
+
+
+cdef hft_wsclient *session_of(Connection connection) noexcept:
+    return &connection.reactor.r.links[connection.link].session
 
 
 cdef class Session(Handler):
@@ -42,6 +48,12 @@ cdef class Session(Handler):
 
     cpdef on_message(self, Connection connection, Message message):
         self.put(message.get_text() if message.op == HFT_WS_OP_TEXT else message.get_data())
+
+    cpdef on_pong(self, Connection connection, uint64_t rtt_ns, bint is_app):
+        cdef hft_wsclient *core = session_of(connection)
+        if not is_app:
+            self.answered = core.pings_answered
+            self.answered_ns = core.ping_ns[self.answered % HFT_WSCLIENT_PINGS] + rtt_ns
 
     cpdef on_close(self, Connection connection, object error):
         self.over = True
@@ -87,6 +99,14 @@ cdef class Session(Handler):
                 raise
             return 0
         return 1
+
+    cdef uint64_t send_ping(self, uint64_t *sent_ns) except 0:
+        cdef hft_wsclient *core
+        self.check_open()
+        self.connection.ping()
+        core = session_of(self.connection)
+        sent_ns[0] = core.ping_ns[core.pings_sent % HFT_WSCLIENT_PINGS]
+        return core.pings_sent
 
     cdef bint may_fit(self) except -1:
         return self.connection.stats().send_queue != 0

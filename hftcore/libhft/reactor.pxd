@@ -5,6 +5,7 @@ from hftcore.libhft.order cimport hft_order_template, hft_order_value
 from hftcore.libhft.status cimport hft_err
 from hftcore.libhft.tls cimport hft_tls, hft_tls_context
 from hftcore.libhft.ws cimport hft_ws_op
+from hftcore.libhft.wsclient cimport hft_wsclient
 
 
 cdef extern from "hft/ring.h" nogil:
@@ -98,9 +99,13 @@ cdef extern from "hft/reactor.h" nogil:
         uint64_t opened_ns
         uint64_t last_recv_ns
 
+    ctypedef struct hft_reactor_link:
+        hft_wsclient session
+
     ctypedef struct hft_reactor:
         hft_ring ring
         hft_reactor_config config
+        hft_reactor_link *links
         uint64_t now_ns
 
     int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *err)

@@ -28,6 +28,7 @@ from hftcore.tls import TLSContext
 from hftcore.venues import Slot
 from tests.integration import rig
 from tests.integration.ws_server import WAIT_S, WebSocketServer, serving
+from tests.integration.wsrig import QUIET, RawPeer, raw_server
 
 FOREVER = float("inf")
 Connect = Callable[..., blocking.ClientConnection]
@@ -174,6 +175,32 @@ def test_pings(connect: Connect, own_server: WebSocketServer) -> None:
         ws.send("one that only sends answers, too")
         time.sleep(0.1)
         assert answered.done()
+
+
+def test_the_answer_to_an_earlier_ping_is_no_other_pings(connect: Connect) -> None:
+    def answer(peer: RawPeer) -> None:
+        peer.upgrade()
+        first, second = peer.read_frame()[1], peer.read_frame()[1]
+        peer.send(10, first)
+        time.sleep(0.1)
+        peer.send(10, second)
+        peer.read_to_end()
+
+    with raw_server(answer) as port, connect(f"ws://127.0.0.1:{port}/", **QUIET) as ws:
+        with pytest.raises(TimeoutError):
+            ws.ping(0.02)
+        assert 0.1 <= ws.ping() < 5
+        ws.abort()
+
+
+def test_a_pong_behind_more_messages_than_there_is_room_for(connect: Connect, server: WebSocketServer) -> None:
+    """Nobody else would take them: to wait would be for ever."""
+    with connect(server.url("count?to=1000&size=1000"), recv_queue=16384) as ws:
+        time.sleep(0.2)
+        for _ in range(2):
+            with pytest.raises(LimitExceeded, match="recv"):
+                ws.ping()
+        assert sum(1 for _ in ws) == 1000
 
 
 def test_a_program_that_was_away_is_not_taken_for_a_mute_peer(connect: Connect, server: WebSocketServer) -> None:
