@@ -35,8 +35,9 @@ int main(void) {
 """
 
 
-def outcome(directory: Path, body: str) -> tuple[int, str]:
-    source = directory / "harness.c"
+def outcome(directory: Path, name: str, body: str) -> tuple[int, str]:
+    """`name` is of this body alone: what is compiled takes the place of what was compiled under the same name."""
+    source = directory / f"harness_{name.replace(' ', '_')}.c"
     source.write_text(PROGRAM % body)
     result = native.run(native.build(source))
     return result.returncode, result.stderr
@@ -45,16 +46,17 @@ def outcome(directory: Path, body: str) -> tuple[int, str]:
 @pytest.mark.parametrize("what", BODIES)
 def test_fails_on(what: str, tmp_path: Path) -> None:
     body, messages = BODIES[what]
-    status, output = outcome(tmp_path, body)
+    status, output = outcome(tmp_path, what, body)
     assert status != 0
     for message in messages:
         assert message in output
 
 
 def test_passes_when_all_is_well(tmp_path: Path) -> None:
-    assert outcome(tmp_path, 'CHECK(1); CHECK_EQ(3, (size_t)3); CHECK_MEM("a", "a", 1); CHECK_STR("", "");') == (0, "")
+    body = 'CHECK(1); CHECK_EQ(3, (size_t)3); CHECK_MEM("a", "a", 1); CHECK_STR("", "");'
+    assert outcome(tmp_path, "nothing", body) == (0, "")
 
 
 def test_warnings_are_errors(tmp_path: Path) -> None:
     with pytest.raises(native.CompileError, match="-Werror=conversion"):
-        outcome(tmp_path, "char c = zero; CHECK(c);")
+        outcome(tmp_path, "a warning", "char c = zero; CHECK(c);")
