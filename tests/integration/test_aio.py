@@ -191,6 +191,7 @@ def test_time_outs_of_asyncio(run: Run, connect: Connect, server: WebSocketServe
 def test_a_cancelled_send_is_whole_or_not_at_all(run: Run, connect: Connect, own_server: WebSocketServer) -> None:
     async def main() -> int:
         async with connect(own_server.url("hold"), send_queue=65536, send_buffer=8192) as ws:
+            await asyncio.to_thread(own_server.wait_for, "held")
             whole, waiting = 0, None
             while True:
                 waiting = asyncio.ensure_future(ws.send(bytes([whole % 256]) * 30_000))

@@ -46,7 +46,10 @@ async def cut(_server: WebSocketServer, ws: ServerConnection, _options: dict[str
 
 async def hold(server: WebSocketServer, ws: ServerConnection, _options: dict[str, str]) -> None:
     """Reads nothing until the test lets it, then tells what came: the length and the first byte of each message."""
+    ws.transport.pause_reading()
+    server.events.append("held")
     await server.gate.wait()
+    ws.transport.resume_reading()
     async for message in ws:
         server.received.append((len(message), message[:1]))
 
@@ -132,7 +135,7 @@ class WebSocketServer:
         return asyncio.run_coroutine_threadsafe(coroutine, self.loop).result(WAIT_S)
 
     def wait_for(self, event: str) -> None:
-        """Waits until a session has begun or ended: "close /hold"."""
+        """Waits until it has happened: "open /hold", "held", "close /hold"."""
         until = time.monotonic() + WAIT_S
         while event not in self.events:
             assert time.monotonic() < until, self.events
