@@ -202,7 +202,7 @@ def flood(stage: Stage, engine: Engine, n: int) -> None:
             pass
 
 
-@pytest.mark.parametrize("between", [None, HIDDEN.script])
+@pytest.mark.parametrize("between", [None, HIDDEN.script], ids=["once", "again"])
 def test_an_order_is_remembered_longer_than_what_was_told(stage: Stage, engine: Engine, between: bytes | None) -> None:
     """A fee is raised after an hour, once or again: 8,192 other signals have pushed out what was told."""
     told(stage, engine, pay(2 * COIN))

@@ -188,7 +188,7 @@ def test_a_long_text_is_checked_once(server: bool) -> None:
     payload = ("a" * 12 + "é€").encode() * (1 << 18)
     data = raw_frame(Opcode.TEXT, payload, fin=True, mask=b"\0\0\0\0" if server else b"")
     pieces = [data[i : i + 17] for i in range(0, len(data), 17)]
-    began = time.perf_counter()
+    began = time.process_time()
     events, _, _ = _codec.ws_parse(pieces, server=server, message_max=len(payload))
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3
     assert events == [(Opcode.TEXT, False, 0, payload)]
