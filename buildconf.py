@@ -6,11 +6,14 @@ Switches, by environment only (argv flags do not survive PEP 517): HFTCORE_DEBUG
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import platform
 import shlex
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent
@@ -92,6 +95,15 @@ def build_mode() -> tuple[str, list[str], list[str]]:
     if switched_on("HFTCORE_DEBUG"):
         return "debug", ["-O0", "-g"], []
     return "release", RELEASE, []
+
+
+@contextmanager
+def builder_of(folder: Path) -> Iterator[None]:
+    """One compiling process at a time in `folder`, which is made: tests that run in parallel share what is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def module_of(source: Path) -> str:

@@ -47,7 +47,6 @@ def build(*sources: str) -> Path:
 
     With IPSEC_MB among them, that one is left out where the library is missing, and HAVE_IPSEC_MB not defined.
     """
-    BUILD.mkdir(parents=True, exist_ok=True)
     _, mode_cflags, mode_ldflags = buildconf.build_mode()
     optional: list[str] = []
     if IPSEC_MB in sources and has_ipsec_mb():
@@ -64,10 +63,11 @@ def build(*sources: str) -> Path:
     watched += [*map(Path, libraries), *(buildconf.ROOT / path for path in buildconf.headers())]
     watched += [buildconf.ROOT / path for path in buildconf.system_sources()]
     program = BUILD / f"{Path(sources[0]).stem}-{hash_of(repr(command), watched)}"
-    if not program.exists():
-        for stale in BUILD.glob(f"{Path(sources[0]).stem}-*"):
-            stale.unlink()
-        compile_with([*command, "-o", str(program)], sources[0])
+    with buildconf.builder_of(BUILD):
+        if not program.exists():
+            for stale in BUILD.glob(f"{Path(sources[0]).stem}-*"):
+                stale.unlink()
+            compile_with([*command, "-o", str(program)], sources[0])
     return program
 
 
@@ -88,7 +88,6 @@ def compile_with(command: list[str], source: str) -> None:
 def extension(source: str, beside: str) -> ModuleType:
     """Compiles `source` (.pyx, relative to benchmarks/) and imports it, as a user of the library does who writes
     Cython: against its .pxd files alone. `beside` is a file of that library: where it changes, all is made anew."""
-    BUILD.mkdir(parents=True, exist_ok=True)
     _, mode_cflags, mode_ldflags = buildconf.build_mode()
     path, name = HERE / source, Path(source).stem
     watched = [path, Path(beside), *(header for folder in HEADERS for header in (HERE / folder).glob("*.h"))]
@@ -96,19 +95,20 @@ def extension(source: str, beside: str) -> ModuleType:
     watched += [buildconf.ROOT / header for header in buildconf.headers()]
     folder = BUILD / f"{name}-{hash_of(repr([mode_cflags, sys.version]), watched)}"
     library = folder / f"{name}{sysconfig.get_config_var('EXT_SUFFIX')}"
-    if not library.exists():
-        for stale in BUILD.glob(f"{name}-*"):
-            shutil.rmtree(stale)
-        folder.mkdir()
-        code = folder / f"{name}.c"
-        cythonize = [sys.executable, "-m", "cython", "-3", f"-I{buildconf.ROOT}", str(path), "-o", str(code)]
-        compile_with(cythonize, source)
-        include = [f"-I{buildconf.ROOT / buildconf.INCLUDE}", f"-I{sysconfig.get_path('include')}"]
-        compile_with(
-            ["gcc", "-shared", "-fPIC", *buildconf.C_STANDARD, *mode_cflags, *include,
-             *(f"-I{HERE / header}" for header in HEADERS), str(code), *mode_ldflags, "-o", str(library)],
-            source,
-        )  # fmt: skip
+    with buildconf.builder_of(BUILD):
+        if not library.exists():
+            for stale in BUILD.glob(f"{name}-*"):
+                shutil.rmtree(stale)
+            folder.mkdir()
+            code = folder / f"{name}.c"
+            cythonize = [sys.executable, "-m", "cython", "-3", f"-I{buildconf.ROOT}", str(path), "-o", str(code)]
+            compile_with(cythonize, source)
+            include = [f"-I{buildconf.ROOT / buildconf.INCLUDE}", f"-I{sysconfig.get_path('include')}"]
+            compile_with(
+                ["gcc", "-shared", "-fPIC", *buildconf.C_STANDARD, *mode_cflags, *include,
+                 *(f"-I{HERE / header}" for header in HEADERS), str(code), *mode_ldflags, "-o", str(library)],
+                source,
+            )  # fmt: skip
     spec = importlib.util.spec_from_file_location(name, library)
     assert spec is not None
     assert spec.loader is not None

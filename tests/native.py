@@ -5,13 +5,12 @@ Every file made is named by a hash of all that went into it, so what did not cha
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import os
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -23,7 +22,7 @@ CC = os.environ.get("CC", "gcc")
 COMMON = [*buildconf.C_STANDARD, *buildconf.WARNINGS, f"-I{buildconf.INCLUDE}", "-Itests/c"]
 SANITIZED = [*COMMON, "-O1", "-g", "-fno-omit-frame-pointer", *buildconf.SANITIZE]
 RELEASE = [*COMMON, *buildconf.RELEASE, "-Werror"]
-TRACED = ["-fsanitize-coverage=trace-pc"]
+TRACED = [*SANITIZED, "-fsanitize-coverage=trace-pc"]
 OUT = "<out>"  # in a command: where its output goes
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1:handle_abort=1",
@@ -43,15 +42,6 @@ def compile_c(command: Sequence[str]) -> None:
     result = subprocess.run(command, cwd=buildconf.ROOT, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         raise CompileError(f"{' '.join(command)}\n{result.stdout}{result.stderr}")
-
-
-@contextmanager
-def lock() -> Iterator[None]:
-    """One compiling process at a time, so that parallel test runs share the cache."""
-    BUILD.mkdir(parents=True, exist_ok=True)
-    with (BUILD / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def digest(*parts: object) -> str:
@@ -133,35 +123,75 @@ def link(name: str, inputs: list[Path], libraries: list[str]) -> Path:
     return made(name, "", digest(words), [CC, *buildconf.SANITIZE, *words, "-o", OUT])
 
 
-def build(source: Path, *, with_system: bool = False) -> Path:
-    """The sanitised program made of `source` (relative to the root, warnings are errors) and the core."""
-    with lock():
-        inputs = objects("sanitized", SANITIZED, [(source, ["-Werror"])])
-        if with_system:
-            inputs.append(archive("libhft_system", objects("sanitized", SANITIZED, system())))
-        inputs.append(archive("libhft", objects("sanitized", SANITIZED, pure())))
-        return link(source.stem, inputs, system_libraries() if with_system else [])
+def libraries(variant: str, flags: list[str], *, with_system: bool) -> list[Path]:
+    """The core as static libraries, in the order in which they are linked."""
+    parts = {"libhft_system": system()} if with_system else {}
+    parts["libhft"] = pure()
+    return [archive(f"{name}_{variant}", objects(variant, flags, members)) for name, members in parts.items()]
+
+
+def driver() -> list[Path]:
+    return objects("plain", [*COMMON, "-O2", "-g", "-Werror"], [(Path("tests/fuzz/driver.c"), [])])
+
+
+def linked_test(source: Path) -> Path:
+    with_system = source.stem.startswith("test_sys_")
+    own = objects("sanitized", SANITIZED, [(source, ["-Werror"])])
+    core = libraries("sanitized", SANITIZED, with_system=with_system)
+    return link(source.stem, [*own, *core], system_libraries() if with_system else [])
+
+
+def linked_fuzzer(source: Path) -> Path:
+    own = objects("traced", TRACED, [(source, ["-Werror"])])
+    core = libraries("traced", TRACED, with_system=True)
+    return link(source.stem, [*own, *driver(), *core], system_libraries())
+
+
+def build(source: Path) -> Path:
+    """The sanitised program made of `source` (relative to the root, warnings are errors) and the core.
+
+    L2 to L4 are for those called test_sys_*.c.
+    """
+    with buildconf.builder_of(BUILD):
+        return linked_test(source)
 
 
 def build_fuzzer(source: Path) -> Path:
     """The fuzzer made of the target `source`, the driver and the core; see tests/fuzz/driver.c."""
-    with lock():
-        traced = [*SANITIZED, *TRACED]
-        inputs = [
-            *objects("traced", traced, [(source, ["-Werror"])]),
-            *objects("plain", [*COMMON, "-O2", "-g", "-Werror"], [(Path("tests/fuzz/driver.c"), [])]),
-            archive("libhft_system_traced", objects("traced", traced, system())),
-            archive("libhft_traced", objects("traced", traced, pure())),
-        ]
-        return link(source.stem, inputs, system_libraries())
+    with buildconf.builder_of(BUILD):
+        return linked_fuzzer(source)
 
 
 def release_objects() -> dict[Path, Path]:
     """Every C source of the core and its object file, compiled as for a release, warnings being errors."""
-    with lock():
+    with buildconf.builder_of(BUILD):
         everything = [*pure(), *system()]
         sources = [source for source, _ in everything]
         return dict(zip(sources, objects("release", RELEASE, everything), strict=True))
+
+
+def build_all() -> None:
+    """Compiles all that the tests run, so that the time a test may take is not spent on it.
+
+    What does not compile is told by the tests that need it.
+    """
+
+    def attempt(linked: Callable[[Path], Path], source: Path) -> None:
+        with suppress(CompileError):
+            linked(source)
+
+    programs = [(linked_test, path) for path in (buildconf.ROOT / "tests").glob("c/test_*.c")]
+    programs += [(linked_fuzzer, path) for path in (buildconf.ROOT / "tests").glob("fuzz/[fp]*.c")]
+    with suppress(CompileError):
+        release_objects()
+    with buildconf.builder_of(BUILD), suppress(CompileError), ThreadPoolExecutor(os.cpu_count()) as pool:
+        # What the programs share comes first: they are made several at a time.
+        libraries("sanitized", SANITIZED, with_system=True)
+        libraries("traced", TRACED, with_system=True)
+        driver()
+        system_libraries()
+        for linked, path in programs:
+            pool.submit(attempt, linked, path.relative_to(buildconf.ROOT))
 
 
 def run(program: Path, *arguments: str, timeout_s: float | None = 60) -> subprocess.CompletedProcess[str]:
@@ -177,3 +207,7 @@ def run(program: Path, *arguments: str, timeout_s: float | None = 60) -> subproc
         timeout=timeout_s,
         check=False,
     )
+
+
+if __name__ == "__main__":
+    build_all()

@@ -14,6 +14,6 @@ SOURCES = sorted(path.relative_to(buildconf.ROOT) for path in Path(__file__).par
 
 @pytest.mark.parametrize("source", SOURCES, ids=lambda path: path.stem)
 def test_c(source: Path) -> None:
-    result = native.run(native.build(source, with_system=source.stem.startswith("test_sys_")))
+    result = native.run(native.build(source))
     if result.returncode != 0:
         pytest.fail(f"{source} exited with {result.returncode}\n{result.stdout}{result.stderr}", pytrace=False)

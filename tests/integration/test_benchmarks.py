@@ -13,8 +13,8 @@ pytest.importorskip("msgspec", reason="the benchmarks need the extra: pip instal
 pytest.importorskip("pytest_benchmark", reason="the benchmarks need the extra: pip install .[bench]")
 from benchmarks import report
 
-# One run of them serves all tests here, and on a slow machine takes minutes.
-pytestmark = pytest.mark.timeout(600)
+# One run of them serves all tests here, and on a slow machine takes minutes. They measure: nothing may run beside them.
+pytestmark = [pytest.mark.alone, pytest.mark.timeout(600)]
 KEYS = ["name", "unit", "p50", "p99", "p999", "max", "peer", "peer_p50", "ratio"]
 
 

@@ -165,6 +165,7 @@ def test_floods_of_duplicates(stage: Stage) -> None:
     assert rss() - resident < 20_000_000
 
 
+@pytest.mark.alone
 def test_who_floods_is_slowed_down(stage: Stage) -> None:
     """What one peer sends is taken at 16 MB a second; others are answered in between."""
     engine, bad, honest = with_honest(stage)
@@ -221,6 +222,7 @@ def test_another_transaction_than_was_asked_for(stage: Stage) -> None:
     rig.wait_until(lambda: engine.peers()[0].unanswered == 1)
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("timeout_ms", [250, 600])
 def test_the_next_announcer_is_asked_in_time(stage: Stage, timeout_ms: int) -> None:
     listener = stage.later(rig.PeerListener())

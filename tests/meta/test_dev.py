@@ -40,6 +40,7 @@ def test_an_unknown_command_is_an_error() -> None:
     assert "there is no command 'tset'" in result.stderr
 
 
+@pytest.mark.alone
 @pytest.mark.skipif(
     not (buildconf.ROOT / ".venv" / ".hftcore-built").exists(), reason="this checkout was not set up by ./dev"
 )
