@@ -607,6 +607,8 @@ cdef class ClientConnection(Session):
         Messages that are waiting can still be received, further ones are not. No effect once it is closed. Raises
         LocalProtocolError for a code that may not be sent (RFC 6455 section 7.4) or a reason of over 123 bytes.
         """
+        if self.connection.reactor._owner == 0:  # in a fork's child
+            return
         if not self.over:
             self.connection.close(code, reason)
             self.is_closing = True

@@ -81,6 +81,7 @@ cdef class Session(Handler):
     cdef int check_thread(self) except -1:
         # Not the reactor's own check: messages can be taken when it is closed.
         if PyThread_get_thread_ident() != self.connection.reactor._owner:
+            self.connection.reactor.check_process()
             raise RuntimeError(f"this connection belongs to another thread than {threading.current_thread().name}")
         return 0
 
@@ -129,7 +130,7 @@ cdef class Session(Handler):
     @property
     def is_open(self):
         """Whether messages can be sent."""
-        return self.opened and not self.over
+        return self.connection is not None and self.connection._open
 
     @property
     def close_code(self):

@@ -7,6 +7,8 @@ from hftcore.watch cimport WatchTable
 
 cdef class Engine:
     cdef hft_engine *_engine    # NULL once stopped
+    cdef int _opener            # process that started it; 0: this one
+    cdef object __weakref__
     cdef object _settings       # what __init__ was given, for __repr__ and conversions
     cdef WatchTable _watch      # keeps the table alive
     cdef int _n_tables          # that replace_watch() has handed over
@@ -33,5 +35,6 @@ cdef class Engine:
     cdef set _waiters           # (loop, future) of asynchronous consumers
 
     cdef hft_tls_context *_tls_context(self, TLSContext given, object ca_file) except NULL
+    cdef int check_process(self) except -1
     cdef object _take(self)
     cdef int _put_addresses(self, unsigned int slot, list found) except -1

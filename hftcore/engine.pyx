@@ -85,7 +85,7 @@ from hftcore.orders cimport OrderTemplate
 from hftcore.tls cimport TLSContext
 from hftcore.watch cimport WatchTable
 
-from hftcore import bitcoin, venues
+from hftcore import _fork, bitcoin, venues
 from hftcore._resolver import Resolver
 from hftcore.endpoints import parse_url
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
@@ -222,7 +222,19 @@ cdef class Engine:
 
     # ---- set-up ----
 
+    def _forked(self, process):
+        """In a child of the process that started it, where its thread is not: nothing it shares is touched any more."""
+        self._opener = process
+        self._engine = NULL
+        self._thread = None
+
+    cdef int check_process(self) except -1:
+        if self._opener != 0:
+            raise _fork.foreign("Engine", self._opener)
+        return 0
+
     def _require_new(self):
+        self.check_process()
         if self._engine == NULL or self._thread is not None:
             raise ConfigError("peers, venues and rules are added before start()")
 
@@ -355,6 +367,7 @@ cdef class Engine:
         """
         cdef const uint8_t *labels[HFT_ENGINE_RULES_MAX]
         cdef int i
+        self.check_process()
         if not self.running:
             raise ConfigError("the engine does not run: give the table to a new one")
         watch.hand_over(self._settings["network"].name)
@@ -377,6 +390,7 @@ cdef class Engine:
             self._add_managed()
         if not self._peers and not self._venues:
             raise ConfigError("nothing to do: add a peer or a venue first")
+        _fork.watch(self)
         thread = threading.Thread(target=self._reactor, name="hft-reactor", daemon=True)
         thread.start()
         self._thread = thread
@@ -508,6 +522,7 @@ cdef class Engine:
         """A hftcore.peers.PeerInfo for each peer, as of at most 100 ms ago; kept after stop()."""
         cdef hft_engine_peer_info info
         cdef unsigned int i
+        self.check_process()
         if self._final_peers is not None:
             return self._final_peers
         found = []
@@ -568,6 +583,7 @@ cdef class Engine:
 
     def kill(self, on=True):
         """The kill switch: while it is on, no order leaves; each is refused with an event that says so."""
+        self.check_process()
         if self._engine != NULL:
             hft_engine_kill(self._engine, bool(on))
 
@@ -650,6 +666,7 @@ cdef class Engine:
     def next_event(self, timeout_s=None):
         """The next event; None after timeout_s seconds (None = waits), or once all is read of a stopped engine."""
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
+        self.check_process()
         with self._lock:
             if self._backlog:
                 return self._backlog.popleft()
@@ -702,6 +719,7 @@ cdef class Engine:
         Raises at once what time cannot mend (TLSError, VenueError: a login refused), and at the end of timeout_s the
         last error of what is not ready, or ConnectionLost. Events that pass meanwhile are not lost.
         """
+        self.check_process()
         if peers is None:
             peers = sum(host is not None for host, _ in self._peers) or int(self._manager is not None)
         wanted_peers = peers
@@ -734,6 +752,7 @@ cdef class Engine:
     def stats(self):
         """EngineStats: counters since the start; kept after stop()."""
         cdef hft_engine_stats c
+        self.check_process()
         if self._final_stats is not None:
             return self._final_stats
         if self._engine == NULL:
@@ -745,6 +764,7 @@ cdef class Engine:
         """Latency by stage (hftcore.events.STAGES), "total" (received to submitted) and "reply" (to acknowledged)."""
         cdef hft_hist hist
         cdef int i
+        self.check_process()
         if self._final_latency is not None:
             return self._final_latency
         result = {}

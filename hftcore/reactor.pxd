@@ -52,7 +52,9 @@ cdef class Reactor:
     cdef bint _stopped
     cdef bint _dispatching              # a handler is being called
     cdef object _cpu
-    cdef unsigned long _owner           # thread that may use it
+    cdef unsigned long _owner           # thread that may use it; 0: none, in a child of the process that opened it
+    cdef int _opener                    # that process
+    cdef object __weakref__
     cdef list _links                    # by link: (Connection, what the core points into)
     cdef set _connections               # that are not over
     cdef Message _message               # used again where nobody kept it
@@ -62,6 +64,8 @@ cdef class Reactor:
 
     # Raises where another thread than the owner calls, or after close().
     cdef int check_owner(self) except -1
+    # Raises in a child of the process that opened it.
+    cdef int check_process(self) except -1
     # 1 and the next event, or 0 after timeout_ns, or after a signal. Releases the GIL where it waits. The event must be
     # given to dispatch() before the next call, unless the caller does what dispatch() would do.
     cdef int next_event(self, hft_reactor_event *event, uint64_t timeout_ns) except -1

@@ -13,7 +13,7 @@
 
 Everything below the handler happens in C: io_uring (or epoll), TLS, frames, pings, timers. A Reactor and its
 connections belong to the thread that made the reactor; only ``Reactor.stop`` and ``Reactor.call_soon_threadsafe`` may
-be called by others.
+be called by others. In a child after fork every call but ``Reactor.close`` and ``stop`` is a RuntimeError.
 """
 
 import os
@@ -50,6 +50,7 @@ from hftcore.libhft.reactor cimport (
     hft_reactor_close,
     hft_reactor_close_link,
     hft_reactor_config,
+    hft_reactor_disown,
     hft_reactor_event,
     hft_reactor_fd,
     hft_reactor_next,
@@ -69,6 +70,7 @@ from hftcore.libhft.tls cimport hft_tls, hft_tls_cipher, hft_tls_version
 from hftcore.libhft.ws cimport HFT_WS_OP_BINARY, HFT_WS_OP_TEXT, hft_ws_op
 from hftcore.orders cimport OrderTemplate
 
+from hftcore import _fork
 from hftcore._attempts import Attempts, ConnectionStats
 from hftcore._message import parse_head
 from hftcore._request import AppPing, Deflate, Request, check_reactor
@@ -464,7 +466,19 @@ cdef class Reactor:
         check_err(hft_reactor_open(&self.r, &config, &err), &err)
         self._is_open = True
         self._owner = pthread_self()
+        _fork.watch(self)
         return 0
+
+    def _forked(self, process):
+        """In a child of the process that opened it: nothing that the two share is touched any more."""
+        cdef Connection connection
+        if self._is_open and pthread_self() == self._owner:  # or its thread may have been in the middle of something
+            hft_reactor_disown(&self.r)
+        self._is_open = False
+        self._owner, self._opener = 0, process
+        for connection in self._connections:
+            connection.link = connection.pending = connection.old = LINK_NONE
+            connection._open = False
 
     def __dealloc__(self):
         if self._is_open:
@@ -473,8 +487,14 @@ cdef class Reactor:
     def __repr__(self):
         return f"<Reactor {self.backend}, {len(self._connections)} connections>"
 
+    cdef int check_process(self) except -1:
+        if self._owner == 0:
+            raise _fork.foreign("Reactor", self._opener)
+        return 0
+
     cdef int check_owner(self) except -1:
         if pthread_self() != self._owner:
+            self.check_process()
             raise RuntimeError(f"this Reactor belongs to thread {self._owner}, and {threading.current_thread().name} "
                                "calls: use call_soon_threadsafe")
         if not self._is_open:
@@ -484,10 +504,13 @@ cdef class Reactor:
     # ---- events ----
 
     cdef int next_ready(self, hft_reactor_event *event) except -1:
+        self.check_process()
         return check(hft_reactor_next_ready(&self.r, event), "reactor")
 
     cdef int next_event(self, hft_reactor_event *event, uint64_t timeout_ns) except -1:
-        cdef int rc = hft_reactor_next_ready(&self.r, event)
+        cdef int rc
+        self.check_process()
+        rc = hft_reactor_next_ready(&self.r, event)
         if rc == 0 and timeout_ns == 0:
             rc = hft_reactor_next(&self.r, event, 0)
         elif rc == 0:
@@ -698,6 +721,7 @@ cdef class Reactor:
 
     def call_soon_threadsafe(self, callback, *args):
         """Has callback(*args) called by the reactor's thread; from any thread. Raises HftError after close()."""
+        self.check_process()
         if not self._is_open:
             raise make_error(HFT_E_STATE, "the reactor is closed", None)
         self._calls.append((callback, args))

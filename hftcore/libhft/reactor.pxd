@@ -110,6 +110,7 @@ cdef extern from "hft/reactor.h" nogil:
 
     int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *err)
     void hft_reactor_close(hft_reactor *r)
+    void hft_reactor_disown(hft_reactor *r)
     int hft_reactor_add(hft_reactor *r, uint32_t *link, const hft_link_config_ws *config, int fd, hft_err *err)
     int hft_reactor_next(hft_reactor *r, hft_reactor_event *event, uint64_t timeout_ns)
     int hft_reactor_next_ready(hft_reactor *r, hft_reactor_event *event)

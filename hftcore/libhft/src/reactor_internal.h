@@ -3,6 +3,7 @@
  *   reactor.c        life, loop, events
  *   reactor_links.c  a link's memory, deadlines and pings
  *   reactor_calls.c  what the owner does to a link
+ *   reactor_fork.c   what a child after fork() does with it
  */
 #ifndef HFT_REACTOR_INTERNAL_H
 #define HFT_REACTOR_INTERNAL_H

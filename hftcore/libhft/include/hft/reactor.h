@@ -129,6 +129,9 @@ typedef struct {
 HFT_NODISCARD int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *err);
 /* Closes what is open, at once, and gives everything back. */
 void hft_reactor_close(hft_reactor *r);
+/* In a child after fork(), which cannot use it, by the thread that may: gives back the child's descriptors of it, and
+ * touches neither the parent's ring nor the network. */
+void hft_reactor_disown(hft_reactor *r);
 /* Takes over a connected socket; on an error it stays the caller's. Errors: HFT_E_CAPACITY (links_max), HFT_E_MEMORY,
  * HFT_E_ARGUMENT, HFT_E_TLS_*. */
 HFT_NODISCARD int hft_reactor_add(hft_reactor *r, uint32_t *link, const hft_link_config_ws *config, int fd,
