@@ -357,16 +357,17 @@ cdef int receive_step(PyObject *of, PyObject **result) except -1:
     else:
         try:
             value = self.look()
+            if value is None:
+                value = self.wait()
+            else:
+                rc = PYGEN_RETURN
         except BaseException:
             self.finish()
             raise
-        if value is None:
-            value = self.wait()
-        else:
+        if rc == PYGEN_RETURN:
             self.finish()
             if self.decode is not None:
                 value = decoded(value, self.decode)
-            rc = PYGEN_RETURN
     Py_INCREF(value)
     result[0] = <PyObject *>value
     return rc
