@@ -159,10 +159,19 @@ class Proxy:
         return cls(parts.scheme, parts.hostname, port, username, password)
 
 
+BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}  # hft_ring_backend of hft/ring.h
+
+
+def check_backend(backend: object) -> int:
+    """The C core's number of a backend. Raises the ConfigError of what is none."""
+    if not isinstance(backend, str) or backend not in BACKENDS:
+        raise ConfigError(f"backend {backend!r}: one of {', '.join(BACKENDS)}")
+    return BACKENDS[backend]
+
+
 def check_reactor(backend: object, spin_us: object) -> float:
     """``spin_us`` as a float. Raises the ConfigError of what no reactor takes."""
-    if backend not in ("auto", "io_uring", "epoll"):
-        raise ConfigError(f"backend {backend!r}: auto, io_uring or epoll")
+    check_backend(backend)
     if isinstance(spin_us, bool) or not isinstance(spin_us, int | float) or not spin_us >= 0:
         raise ConfigError(f"spin_us {spin_us!r}: a number from 0 on, or inf")
     return float(spin_us)

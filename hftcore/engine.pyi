@@ -11,7 +11,6 @@ from hftcore.tls import TLSContext
 from hftcore.venues import Credentials, Venue
 from hftcore.watch import WatchTable
 
-BACKENDS: dict[str, int]
 MS: int
 SIGNAL_MS: int
 PLACEHOLDER: Credentials

@@ -86,13 +86,13 @@ from hftcore.tls cimport TLSContext
 from hftcore.watch cimport WatchTable
 
 from hftcore import _fork, bitcoin, venues
+from hftcore._request import check_backend
 from hftcore._resolver import Resolver
 from hftcore.endpoints import parse_url
 from hftcore.errors import ConfigError, ConnectionLost, TLSError, VenueError
 from hftcore.events import STAGES, EngineStats, Latency
 from hftcore.settings import EngineLimits, RiskLimits, Rule
 
-BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
 MS = 1_000_000
 # A signal that comes between Python's last look and the system call does not interrupt the wait: look again.
 SIGNAL_MS = 200
@@ -158,8 +158,7 @@ cdef class Engine:
         facts = network if isinstance(network, bitcoin.Network) else bitcoin.get_network(network)
         if mode not in ("sleep", "spin"):
             raise ConfigError(f"mode {mode!r}: sleep or spin")
-        if backend not in BACKENDS:
-            raise ConfigError(f"backend {backend!r}: one of {', '.join(BACKENDS)}")
+        backend_number = check_backend(backend)
         if cpu is not None and cpu not in os.sched_getaffinity(0):
             raise ConfigError(f"cpu {cpu}: this process may use {sorted(os.sched_getaffinity(0))}")
         if not 1 <= deposit_min_sat <= 21 * 10**14 or not 0 <= whale_min_sat <= 21 * 10**14:
@@ -175,7 +174,7 @@ cdef class Engine:
         config.spin = mode == "spin"
         config.dry_run = bool(dry_run)
         config.no_rehearsal = not rehearse
-        config.backend = BACKENDS[backend]
+        config.backend = backend_number
         config.cpu = -1 if cpu is None else cpu
         config.magic = int.from_bytes(facts.magic, "little")
         config.message_max = limits.message_max

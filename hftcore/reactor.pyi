@@ -17,8 +17,6 @@ from hftcore.orders import OrderTemplate
 
 __all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Message", "Reactor", "Timer"]
 
-BACKENDS: dict[str, int]
-
 @disjoint_base
 class Handler:
     def on_open(self, connection: Connection) -> None: ...

@@ -73,7 +73,7 @@ from hftcore.orders cimport OrderTemplate
 from hftcore import _fork
 from hftcore._attempts import Attempts, ConnectionStats
 from hftcore._message import parse_head
-from hftcore._request import AppPing, Deflate, Request, check_reactor
+from hftcore._request import AppPing, Deflate, Request, check_backend, check_reactor
 from hftcore.errors import ConfigError, ConnectionClosed
 
 __all__ = ["AppPing", "Connection", "ConnectionStats", "Deflate", "Handler", "Message", "Reactor", "Timer"]
@@ -90,7 +90,6 @@ cdef uint64_t SIGNAL_NS = 200_000_000
 # A reactor that polls looks for signals, and gives other Python threads their turn, this often.
 cdef uint64_t POLL_NS = 20_000_000
 cdef uint64_t NEVER = UINT64_MAX
-BACKENDS = {"auto": 0, "io_uring": 1, "epoll": 2}
 
 
 cdef class Handler:
@@ -452,7 +451,7 @@ cdef class Reactor:
         self._calls = deque()
         self._timers = []
         self._cpu = cpu
-        self.r.config.backend = BACKENDS[backend]
+        self.r.config.backend = check_backend(backend)
         self.r.config.links_max = <unsigned int>max_connections
         self.r.config.spin_ns = nanoseconds(polls_us * 1e3)
         self.open()
