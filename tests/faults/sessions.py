@@ -16,7 +16,7 @@ AT_ONCE = 12
 STEP_S = 20.0  # a client that gets nothing for so long, and should, hangs
 GIVE_UP_S = 0.7  # a client that may have nothing to wait for goes on so long after the last message
 # How long a client waits where the network is dead, and where it is only slow.
-IMPATIENT = {"connect_timeout_s": 1.0, "ping_interval_s": 0.2, "ping_timeout_s": 0.6, "close_timeout_s": 0.5}
+IMPATIENT = {"connect_timeout_s": 2.0, "ping_interval_s": 0.2, "ping_timeout_s": 0.6, "close_timeout_s": 0.5}
 PATIENT = {"connect_timeout_s": STEP_S, "ping_interval_s": 0.05, "ping_timeout_s": STEP_S, "close_timeout_s": STEP_S}
 
 

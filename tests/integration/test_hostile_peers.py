@@ -196,8 +196,8 @@ def test_who_floods_is_slowed_down(stage: Stage) -> None:
     rig.wait_until(lambda: engine.peers()[0].bytes_in >= n * len(chunk))
     took = time.monotonic() - began
     assert took > (n * len(chunk) - (4 << 20)) / (16 << 20)
-    assert len(answers) > 100
-    assert sorted(answers)[len(answers) // 2] < 0.005
+    assert len(answers) > 20  # of two seconds and more; one that had to wait for a chunk would take 200 ms
+    assert sorted(answers)[len(answers) // 2] < 0.1
     expect_deposit(engine, honest, rig.deposit(2))
 
 

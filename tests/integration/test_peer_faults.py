@@ -434,7 +434,7 @@ HANDSHAKES: dict[str, tuple[Callable[[PeerLink], None], str]] = {
 @pytest.mark.parametrize("name", HANDSHAKES)
 def test_bad_handshake(stage: Stage, name: str) -> None:
     act, code = HANDSHAKES[name]
-    engine = stage.engine(peers=[stage.peer_listener], limits={"handshake_timeout_ms": 200})
+    engine = stage.engine(peers=[stage.peer_listener], limits={"handshake_timeout_ms": 500})
     engine.start()
     link = stage.accept_peer()
     act(link)

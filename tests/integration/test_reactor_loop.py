@@ -153,7 +153,7 @@ def test_application_pings(reactor: Reactor, hide: bool) -> None:
     with websockets_server(play) as port:
         connection = reactor.connect(
             f"ws://127.0.0.1:{port}/", handler, ping_interval_s=0,
-            app_ping=AppPing(message=template, interval_s=0.1, reply='"pong"', hide=hide),
+            app_ping=AppPing(message=template, interval_s=0.3, reply='"pong"', hide=hide),
         )  # fmt: skip
         run_until(reactor, lambda: handler.kinds.count("pong") >= 3)
         stats = connection.stats()
