@@ -82,7 +82,8 @@ class AppPing:
     message: sent as text if a str or a template, as binary if bytes; a template's timestamp slots take the time and its
     uint slots count up from 1.
     interval_s: between two of them, 0.1 s to one day.
-    reply: what the answer holds within its first 512 bytes; the round trip is measured up to it. None: not measured.
+    reply: what the answer holds within its first 512 bytes; the round trip is measured up to it. Answers come in the
+    order of the pings. None: not measured.
     hide: the answer is not given to the program.
     """
 

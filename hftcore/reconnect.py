@@ -56,7 +56,7 @@ class Reconnect:
     with the one that worked. Only a round of all is followed by a delay.
     max_age_s: a connection so old is replaced (many exchanges cut it after 24 hours); None = never.
     overlap_s: how long the old connection still runs once the new one is open; the new one is dialled first. 0: it goes
-    at once. None: it is closed before the new one is dialled.
+    at once. None: its close frame leaves before the new one is dialled.
     retry_if: which errors another attempt may mend, instead of ``is_transient``.
     """
 

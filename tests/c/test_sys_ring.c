@@ -276,6 +276,30 @@ static void test_other_loop(hft_ring_backend backend, uint8_t spins) {
     close_pairs(6);
 }
 
+/* What comes while another event loop sleeps is told of, whatever is sent meanwhile: a send to a peer that takes
+ * nothing must not take away the bytes that were to wake it. */
+static void test_sends_while_others_sleep(hft_ring_backend backend, uint8_t spins) {
+    static uint8_t big[1 << 20];
+    hft_ring_completion completion;
+    open_pairs(backend, 1, spins);
+    start_recv(0);
+    CHECK(nothing_comes());
+    while (send(near[0], big, sizeof big, MSG_DONTWAIT) > 0) continue;
+    CHECK(nothing_comes());
+    CHECK_EQ(hft_ring_arm(&ring), 0);
+    CHECK_EQ(sleep_on(hft_ring_fd(&ring), 0), 0);
+    CHECK_EQ(write(far[0], "x", 1), 1);
+    CHECK_EQ(hft_ring_send(&ring, 0, 7, near[0], "y", 1), 0);
+    CHECK_EQ(hft_ring_submit(&ring), 0);
+    CHECK_EQ(sleep_on(hft_ring_fd(&ring), 2000), 1);
+    CHECK(take(&completion));
+    CHECK_EQ(completion.tag, hft_ring_tag(0, 7, HFT_OP_RECV));
+    CHECK_EQ(hft_ring_cancel(&ring, hft_ring_tag(0, 7, HFT_OP_SEND)), 0);
+    CHECK(take(&completion));
+    CHECK(nothing_comes());
+    close_pairs(1);
+}
+
 static void *start_all(void *unused) {
     for (uint32_t i = 0; i < PAIRS; i++) {
         for (int n = 0; n < 3; n++) CHECK_EQ(hft_ring_cancel(&ring, hft_ring_tag(i, 6, HFT_OP_RECV)), 0); /* nobody's */
@@ -320,6 +344,7 @@ int main(void) {
             test_taken_one_by_one(backends[i], spins);
             test_sleep(backends[i], spins);
             test_other_loop(backends[i], spins);
+            test_sends_while_others_sleep(backends[i], spins);
             test_a_full_queue(backends[i], spins);
         }
     }

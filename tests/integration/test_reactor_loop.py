@@ -174,6 +174,32 @@ def test_application_pings(reactor: Reactor, hide: bool) -> None:
     assert abs(stamp / 1000 - time.time()) < 60
 
 
+def test_application_pongs_may_be_late(reactor: Reactor) -> None:
+    """Three pings before the first answer: each answer is one, and what else looks like one is a message."""
+
+    def play(peer: RawPeer) -> None:
+        peer.upgrade()
+        pings = [peer.read_frame()[1] for _ in range(3)]
+        assert pings == [b"ping"] * 3
+        for text in (b"pong 1", b"pong 2", b"pong 3", b"pong for nothing"):
+            peer.send(1, text)
+        peer.read_to_end()
+
+    handler = Recorder()
+    ping = AppPing(message="ping", interval_s=0.5, reply="pong")
+    with raw_server(play) as port:
+        connection = reactor.connect(f"ws://127.0.0.1:{port}/", handler, **QUIET, app_ping=ping)
+        run_until(reactor, lambda: handler.messages)
+        stats = connection.stats()
+        connection.abort()
+        run_until(reactor, lambda: not reactor.connections)
+    assert handler.messages == ["pong for nothing"]
+    assert stats is not None
+    assert (stats.app_pings, stats.app_pongs) == (3, 3)
+    first, second, third = (entry[1] for entry in handler.log if entry[0] == "pong")
+    assert first > second + 300e6 > third + 600e6
+
+
 def test_a_pause_holds_the_message_that_was_a_pong_too(reactor: Reactor) -> None:
     class Pauser(Recorder):
         def on_pong(self, connection: Connection, rtt_ns: int, is_app: bool) -> None:

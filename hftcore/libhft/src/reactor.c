@@ -209,9 +209,8 @@ static int give_message(hft_reactor *r, hft_reactor_event *event, uint32_t link,
         .kind = HFT_REACTOR_MESSAGE, .op = from->op, .link = link, .data = from->data, .len = from->len,
         .recv_ns = l->recv_ns, .kernel_ns = l->kernel_ns,
     };
-    if (l->app_ping_ns == 0 || !hft_reactor_is_app_pong(l, from->data, from->len)) return 1;
-    uint64_t rtt_ns = l->recv_ns > l->app_ping_ns ? l->recv_ns - l->app_ping_ns : 0;
-    l->app_ping_ns = 0;
+    uint64_t rtt_ns;
+    if (!hft_reactor_app_answered(l, &rtt_ns, from->data, from->len)) return 1;
     if (!l->config.app_pong_hidden) {
         l->message = *event;
         l->held = 1;

@@ -92,8 +92,9 @@ int hft_reactor_close_link(hft_reactor *r, uint32_t link, uint16_t code, const c
 }
 
 int hft_reactor_pause(hft_reactor *r, uint32_t link, int on) {
-    hft_reactor_link *l = find(r, link);
-    if (l == NULL) return HFT_E_STATE;
+    hft_reactor_link *l = link < r->config.links_max ? &r->links[link] : NULL;
+    if (l == NULL || !l->used) return HFT_E_STATE;
+    if (l->settled) return 0; /* its owner was not told yet */
     if (l->session.state > HFT_WSCLIENT_OPEN) return 0; /* or the peer's answer would not be seen */
     if (l->paused && !on) l->held_up_ns = hft_reactor_mono_ns(r);
     l->paused = on != 0;

@@ -51,7 +51,7 @@ void hft_reactor_link_leaving(hft_reactor *r, uint32_t link);
 /* A long message was given out or sent: what it took is given back once there were none for a while. */
 void hft_reactor_link_large(hft_reactor *r, uint32_t link);
 void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns);
-/* 1 if the message answers the application ping that is out. */
-int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len);
+/* 1 if the message answers an application ping: the oldest without an answer. It has one then. */
+int hft_reactor_app_answered(hft_reactor_link *l, uint64_t *rtt_ns, const uint8_t *data, size_t len);
 
 #endif

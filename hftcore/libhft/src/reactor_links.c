@@ -110,9 +110,20 @@ void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns) {
     rtt->smoothed_ns = rtt->smoothed_ns == 0 ? rtt_ns : rtt->smoothed_ns - rtt->smoothed_ns / 8 + rtt_ns / 8;
 }
 
-int hft_reactor_is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len) {
+static int is_app_pong(const hft_reactor_link *l, const uint8_t *data, size_t len) {
     if (len > APP_PONG_WINDOW) len = APP_PONG_WINDOW;
     return memmem(data, len, l->config.app_pong, l->config.app_pong_len) != NULL;
+}
+
+int hft_reactor_app_answered(hft_reactor_link *l, uint64_t *rtt_ns, const uint8_t *data, size_t len) {
+    uint64_t sent = l->app_rtt.sent, number = l->app_pongs + 1;
+    if (number > sent || l->config.app_pong_len == 0 || !is_app_pong(l, data, len)) return 0;
+    if (sent - number >= HFT_LINK_APP_PINGS) number = sent - HFT_LINK_APP_PINGS + 1;
+    uint64_t sent_ns = l->app_pings_ns[number % HFT_LINK_APP_PINGS];
+    *rtt_ns = l->recv_ns > sent_ns ? l->recv_ns - sent_ns : 0;
+    l->app_pongs = number;
+    l->app_ping_ns = 0;
+    return 1;
 }
 
 /* ---- deadlines ---- */
@@ -201,6 +212,11 @@ static int send_app_ping(hft_reactor *r, hft_reactor_link *l) {
     return rc < 0 ? rc : hft_wsclient_put(&l->session, HFT_WS_OP_TEXT, t->message.image, (size_t)rc);
 }
 
+static void note_app_ping(const hft_reactor *r, hft_reactor_link *l) {
+    l->app_pings_ns[++l->app_rtt.sent % HFT_LINK_APP_PINGS] = r->now_ns;
+    if (l->app_ping_ns == 0 && l->config.app_pong_len != 0) l->app_ping_ns = r->now_ns;
+}
+
 /* A full queue is no reason to end: the peer's silence will be, if it lasts. */
 static void ping_if_due(hft_reactor *r, hft_reactor_link *l) {
     int rc = 0;
@@ -211,8 +227,7 @@ static void ping_if_due(hft_reactor *r, hft_reactor_link *l) {
     }
     if (rc >= 0 && r->now_ns >= l->next_app_ping_ns) {
         rc = send_app_ping(r, l);
-        l->app_rtt.sent += rc == 0;
-        if (rc == 0 && l->app_ping_ns == 0 && l->config.app_pong_len != 0) l->app_ping_ns = r->now_ns;
+        if (rc == 0) note_app_ping(r, l);
         l->next_app_ping_ns = r->now_ns + l->config.app_ping_interval_ns;
     }
     if (rc < 0 && rc != HFT_E_CONN_SEND_FULL) hft_conn_close(&l->session.conn, rc, "ping");

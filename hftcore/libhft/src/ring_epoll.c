@@ -28,6 +28,7 @@ typedef struct {
     slot *slots;
     uint32_t *ready; /* slots whose operations are to be tried; each at most once */
     uint32_t ready_len;
+    uint8_t armed;   /* another event loop sleeps */
     hft_ring_completion *done; /* ring of completions, HFT_RING_OPS per slot: cannot overflow */
     uint32_t done_head, done_len, done_cap;
 } epoller;
@@ -103,27 +104,36 @@ static int try_once(uint64_t *kernel_ns, slot *s, hft_ring_op op) {
     return n < 0 ? (errno == EINTR ? -EAGAIN : -errno) : (int)n;
 }
 
-static void try_slot(epoller *e, uint32_t index) {
+/* 1 = a receive is still to be tried: while another event loop sleeps nobody would look for its completion, and bytes
+ * that were taken make the descriptor say nothing. */
+static int try_slot(epoller *e, uint32_t index) {
     slot *s = &e->slots[index];
+    int is_left = 0;
     for (hft_ring_op op = HFT_OP_CONNECT; op < HFT_RING_OPS; op++) {
         operation *o = &s->ops[op];
         if (o->tag == 0) continue;
+        if (e->armed && hft_ring_is_recv(op)) {
+            is_left = 1;
+            continue;
+        }
         uint64_t tag = o->tag, kernel_ns;
         int result = try_once(&kernel_ns, s, op);
         if (result == -EAGAIN) continue;
         o->tag = 0;
         push_done(e, tag, result, kernel_ns);
     }
+    return is_left;
 }
 
 static int epoll_submit(hft_ring *ring) {
     epoller *e = ring->impl;
-    uint32_t n = e->ready_len;
-    for (uint32_t i = 0; i < n; i++) {
-        e->slots[e->ready[i]].queued = 0;
-        try_slot(e, e->ready[i]);
+    uint32_t left = 0;
+    for (uint32_t i = 0; i < e->ready_len; i++) {
+        uint32_t index = e->ready[i];
+        if (try_slot(e, index)) e->ready[left++] = index;
+        else e->slots[index].queued = 0;
     }
-    e->ready_len = 0;
+    e->ready_len = left;
     return 0;
 }
 
@@ -152,6 +162,7 @@ static int wait_ready(epoller *e, uint64_t timeout_ns) {
 
 static int epoll_wait_any(hft_ring *ring, uint64_t timeout_ns) {
     epoller *e = ring->impl;
+    e->armed = 0;
     int rc = epoll_submit(ring);
     if (rc < 0) return rc;
     rc = wait_ready(e, e->done_len != 0 ? 0 : timeout_ns);
@@ -160,8 +171,10 @@ static int epoll_wait_any(hft_ring *ring, uint64_t timeout_ns) {
 
 /* An event that comes later makes the descriptor readable by itself. */
 static int epoll_arm(hft_ring *ring) {
-    const epoller *e = ring->impl;
+    epoller *e = ring->impl;
+    e->armed = 0;
     int rc = epoll_submit(ring);
+    e->armed = 1;
     return rc < 0 ? rc : e->done_len != 0;
 }
 

@@ -15,6 +15,7 @@
 #include "hft/wsclient.h"
 
 #define HFT_REACTOR_LINKS_MAX 16000
+#define HFT_LINK_APP_PINGS 8 /* application pings whose answers are told apart */
 #define HFT_REACTOR_MESSAGE_MAX 1073741824 /* limit on the limits: bytes of a message, of a buffer */
 
 typedef enum {
@@ -93,7 +94,9 @@ typedef struct {
     uint8_t *spare;             /* of that memory, what only long messages use much of: pieces of ... */
     size_t spare_sizes[3];
     uint64_t held_up_ns;        /* when bytes of a frame that had begun before came last, or a pause ended */
-    uint64_t app_ping_ns;       /* when the one that is out was sent, 0 = none is */
+    uint64_t app_ping_ns;       /* when the first since the last answer was sent, 0 = none was */
+    uint64_t app_pings_ns[HFT_LINK_APP_PINGS]; /* when each was, by number */
+    uint64_t app_pongs;         /* number of the ping that was answered last: they are in order */
     uint64_t sends_refused;
     hft_link_rtt rtt, app_rtt;
     uint8_t used, queued, paused;
