@@ -427,6 +427,7 @@ void hft_conn_close(hft_conn *conn, int code, const char *text) {
 int hft_conn_settle(hft_conn *conn) {
     if (conn->state != HFT_CONN_CLOSING || conn->in_flight != 0) return 0;
     hft_ring_forget(conn->ring, conn->slot, conn->fd);
+    (void)shutdown(conn->fd, SHUT_RDWR); /* or the peer would be told only once a fork's child has closed its copy */
     close(conn->fd);
     conn->fd = -1;
     conn->state = HFT_CONN_IDLE;
