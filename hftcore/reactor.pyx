@@ -642,9 +642,11 @@ cdef class Reactor:
     cdef int run_due(self) except -1:
         cdef Timer timer
         for _ in range(len(self._calls)):
+            self.check_process()  # what was called last may have forked: what is planned is the parent's
             callback, args = self._calls.popleft()
             callback(*args)
         while self._timers and not self._calls and self.due_ns() <= hft_clock_mono_ns():
+            self.check_process()
             timer = heappop(self._timers)
             callback, args = timer.callback, timer.args
             timer.cancel()

@@ -80,6 +80,23 @@ def test_the_peer_is_told_of_the_end_whatever_a_child_has_open(backend: str) -> 
         thread.join(WAIT_S)
 
 
+def test_a_child_leaves_to_its_parent_what_was_planned(reactor: Reactor) -> None:
+    done: list[str] = []
+    pids: list[int] = []
+    reactor.call_later(0, lambda: pids.append(os.fork()))
+    reactor.call_later(0, done.append, "planned")
+    said = ""
+    try:
+        reactor.run()
+    except RuntimeError as error:
+        said = str(error)
+    finally:
+        if pids == [0]:
+            os._exit(0 if not done and "a fork cannot use it" in said else 1)
+    assert os.waitpid(pids[0], 0)[1] == 0
+    assert (done, said) == (["planned"], "")
+
+
 def test_a_child_does_not_disturb_an_engine(stage: Stage) -> None:
     engine = stage.start(dry_run=True)
     pid = os.fork()
