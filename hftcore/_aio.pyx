@@ -395,7 +395,8 @@ cdef class _Place:
         ws.n_senders += 1
 
     def __dealloc__(self):
-        self.ws.n_senders -= 1
+        if self.ws is not None:  # which __cinit__ refuses
+            self.ws.n_senders -= 1
 
 
 @cython.final
