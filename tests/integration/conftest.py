@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import socket
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +25,14 @@ from tests.integration.ws_server import WAIT_S, WebSocketServer, serving
 @pytest.fixture(scope="session")
 def trust(tmp_path_factory: pytest.TempPathFactory) -> rig.Trust:
     return rig.Trust(tmp_path_factory.mktemp("ca"))
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Nobody listens at it, and none of the tests beside this one can be given it."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 @pytest.fixture(params=rig.BACKENDS)

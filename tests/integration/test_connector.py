@@ -106,13 +106,6 @@ def mute() -> Iterator[int]:
         yield sock.getsockname()[1]
 
 
-@pytest.fixture
-def closed_port() -> Iterator[int]:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
-
-
 @pytest.fixture(scope="module")
 def proxy() -> Iterator[ProxyServer]:
     server = ProxyServer()

@@ -488,11 +488,9 @@ def test_redirects_are_followed_only_if_asked(reactor: Reactor, redirects: int) 
         assert handler.error.status == 302
 
 
-def test_where_nobody_listens(reactor: Reactor) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_where_nobody_listens(reactor: Reactor, closed_port: int) -> None:
     handler = Recorder()
-    run(reactor, handler, f"ws://127.0.0.1:{port}/")
+    run(reactor, handler, f"ws://127.0.0.1:{closed_port}/")
     assert isinstance(handler.error, ConnectionRefusedError)
 
 

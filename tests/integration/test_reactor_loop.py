@@ -700,12 +700,10 @@ def test_what_no_attempt_can_mend_is_final(reactor: Reactor) -> None:
     assert handler.error.status == 403
 
 
-def test_closing_between_two_attempts(reactor: Reactor) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port = listener.getsockname()[1]
+def test_closing_between_two_attempts(reactor: Reactor, closed_port: int) -> None:
     handler = Recorder()
     policy = Reconnect(initial_s=60, max_s=60)
-    connection = reactor.connect(f"ws://127.0.0.1:{port}/", handler, reconnect=policy, **QUIET)
+    connection = reactor.connect(f"ws://127.0.0.1:{closed_port}/", handler, reconnect=policy, **QUIET)
     run_until(reactor, lambda: handler.kinds == ["lost"])
     connection.close()
     run_until(reactor, lambda: not reactor.connections, 1)
@@ -714,13 +712,11 @@ def test_closing_between_two_attempts(reactor: Reactor) -> None:
 
 
 @pytest.mark.parametrize("race", [False, True])
-def test_one_endpoint_of_several_will_do(reactor: Reactor, race: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        dead = listener.getsockname()[1]
+def test_one_endpoint_of_several_will_do(reactor: Reactor, closed_port: int, race: bool) -> None:
     handler = Recorder(on_open=lambda connection: connection.close())
     with websockets_server() as port:
         connection = run(
-            reactor, handler, [f"ws://127.0.0.1:{dead}/", f"ws://127.0.0.1:{port}/"],  # type: ignore[arg-type]
+            reactor, handler, [f"ws://127.0.0.1:{closed_port}/", f"ws://127.0.0.1:{port}/"],  # type: ignore[arg-type]
             reconnect=Reconnect(initial_s=0.01, race=race),
         )  # fmt: skip
     assert connection.url == f"ws://127.0.0.1:{port}/"

@@ -539,12 +539,10 @@ def test_silence_during_the_handshake(stage: Stage, stage_of_silence: str) -> No
     assert event.error.name == "HFT_E_CONN_HANDSHAKE_TIMEOUT"
 
 
-def test_refused_connections_are_retried_with_growing_delays(stage: Stage) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as place:
-        port = place.getsockname()[1]
+def test_refused_connections_are_retried_with_growing_delays(stage: Stage, closed_port: int) -> None:
     venue = rig.VenueListener(stage.trust.context)
     venue.close()
-    venue.port = port
+    venue.port = closed_port
     engine = stage.engine(venue=venue, limits={"backoff_min_ms": 20, "backoff_max_ms": 160})
     engine.start()
     times = []

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-import socket
 import subprocess
 import sys
 import threading
@@ -100,10 +99,8 @@ def test_the_meter_with_a_message_of_ones_own(url: str) -> None:
     assert json.loads(ran.stdout)["answered"] == 5
 
 
-def test_an_endpoint_that_is_not_there_is_exit_status_1(url: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as nobody:
-        port = nobody.getsockname()[1]
-    dead = f"ws://127.0.0.1:{port}"
+def test_an_endpoint_that_is_not_there_is_exit_status_1(url: str, closed_port: int) -> None:
+    dead = f"ws://127.0.0.1:{closed_port}"
     ran = hft("--ping", "--count", "3", "--interval", "0", "--json", url, dead)
     assert ran.returncode == 1
     good, bad = (json.loads(line) for line in ran.stdout.splitlines())
