@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -136,6 +137,22 @@ def test_another_thread_may_not(connect: Connect, server: WebSocketServer) -> No
         assert all("belongs to" in problem for problem in problems)
         ws.send("x")
         assert ws.recv() == "x"
+
+
+def test_one_dropped_by_another_thread_takes_nothing_with_it(connect: Connect, own_server: WebSocketServer) -> None:
+    """Left open, it goes with a collection of garbage, which any thread may make: one with a connection of its own."""
+    kept = []
+    thread = threading.Thread(target=lambda: kept.append(connect(own_server.url("told"))))
+    thread.start()
+    thread.join()
+    with connect(own_server.url("echo")) as ws:
+        before = len(os.listdir("/proc/self/fd"))
+        kept.clear()
+        gc.collect()
+        assert len(os.listdir("/proc/self/fd")) < before
+        for number in range(3):
+            ws.send(str(number))
+            assert ws.recv(WAIT_S) == str(number)
 
 
 def test_ctrl_c(connect: Connect, server: WebSocketServer) -> None:

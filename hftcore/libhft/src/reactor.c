@@ -53,6 +53,7 @@ int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *
     memset(r, 0, sizeof *r);
     r->config = *config;
     r->wake_fd = -1;
+    r->thread = gettid();
     r->active = r->closed = HFT_LINK_NONE;
     if (config->links_max == 0 || config->links_max > HFT_REACTOR_LINKS_MAX)
         return hft_fail(err, HFT_E_ARGUMENT, 0, "number of connections");
@@ -96,6 +97,10 @@ static int end_operations(hft_reactor *r) {
 
 void hft_reactor_close(hft_reactor *r) {
     if (r->memory == NULL) return;
+    if (r->ring.backend == HFT_RING_URING && gettid() != r->thread) {
+        hft_reactor_abandon(r);
+        return;
+    }
     uint8_t ended = 1;
     if (r->ring.ops != NULL) {
         r->closed = HFT_LINK_NONE;

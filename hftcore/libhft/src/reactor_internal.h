@@ -3,7 +3,7 @@
  *   reactor.c        life, loop, events
  *   reactor_links.c  a link's memory, deadlines and pings
  *   reactor_calls.c  what the owner does to a link
- *   reactor_fork.c   what a child after fork() does with it
+ *   reactor_fork.c   what a child after fork(), and another thread, does with it
  */
 #ifndef HFT_REACTOR_INTERNAL_H
 #define HFT_REACTOR_INTERNAL_H
@@ -53,5 +53,7 @@ void hft_reactor_link_large(hft_reactor *r, uint32_t link);
 void hft_reactor_rtt_add(hft_link_rtt *rtt, uint64_t rtt_ns);
 /* 1 if the message answers an application ping: the oldest without an answer. It has one then. */
 int hft_reactor_app_answered(hft_reactor_link *l, uint64_t *rtt_ns, const uint8_t *data, size_t len);
+/* Gives back what another thread than the opener's can. */
+void hft_reactor_abandon(hft_reactor *r);
 
 #endif

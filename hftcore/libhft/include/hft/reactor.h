@@ -108,6 +108,7 @@ typedef struct {
 } hft_reactor_link;
 
 typedef struct {
+    int thread; /* that opened it, as the kernel counts them */
     hft_ring ring;
     hft_clock clock;
     hft_timers timers;
@@ -130,7 +131,8 @@ typedef struct {
 
 /* Errors: HFT_E_ARGUMENT, HFT_E_MEMORY, HFT_E_RING_UNAVAILABLE, -errno. */
 HFT_NODISCARD int hft_reactor_open(hft_reactor *r, const hft_reactor_config *config, hft_err *err);
-/* Closes what is open, at once, and gives everything back. */
+/* Closes what is open, at once, and gives everything back; by another thread than the opener's, with io_uring, all but
+ * memory, without a word to the peers. */
 void hft_reactor_close(hft_reactor *r);
 /* In a child after fork(), which cannot use it, by the thread that may: gives back the child's descriptors of it, and
  * touches neither the parent's ring nor the network. */
