@@ -45,6 +45,8 @@ cdef int check_local(int rc, str what=None) except -1:
     if rc >= 0:
         return rc
     error = make_error(rc, what, None)
+    if not isinstance(error, HftError):
+        raise error
     raise LocalProtocolError(str(error), code=rc, name=error.name)
 
 

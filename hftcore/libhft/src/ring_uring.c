@@ -374,7 +374,7 @@ int hft_ring_uring_open(hft_ring *ring, uint32_t slots, hft_err *err) {
     u->has_more = calloc(slots, sizeof *u->has_more);
     u->done_cap = 2 * slots;
     u->done = calloc(u->done_cap, sizeof *u->done);
-    u->waiting_cap = 4 * slots;
+    u->waiting_cap = 6 * slots; /* connect, receive, send, and an end of each */
     u->waiting = calloc(u->waiting_cap, sizeof *u->waiting);
     u->messages = calloc(slots, sizeof *u->messages);
     u->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
