@@ -73,6 +73,7 @@ class Comparison:
             **ours,
             "peer": self.peer.name,
             "peer_p50": peer["p50"],
+            "peer_p999": peer["p999"],
             "ratio": ratio,
         }
 
