@@ -490,7 +490,7 @@ def test_a_cancelled_job_is_not_told_of(mute: int, echo: Echo) -> None:
     assert job.cancel()
     assert not job.cancel()
     early = Answer()
-    assert connector.submit(options(echo.port), (0,), early).cancel()
+    assert connector.submit(options(mute), (0,), early).cancel()
     done = connector.submit(options(echo.port), (0,), last)
     _, sock, _ = last.wait()
     assert sock is not None
