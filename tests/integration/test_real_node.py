@@ -38,19 +38,25 @@ def free_port() -> int:
 
 def install() -> None:
     """Its native parts do not build everywhere and are not needed in memory."""
-    if (FOLDER / "node_modules" / "bcoin").is_dir():
-        return
     if shutil.which("npm") is None or shutil.which("node") is None:
         pytest.skip("no npm and node")
-    FOLDER.mkdir(parents=True, exist_ok=True)
-    command = ["npm", "install", PACKAGE, "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(FOLDER)]
+    with buildconf.builder_of(FOLDER.parent):
+        if not (FOLDER / "node_modules" / "bcoin").is_dir():
+            install_into(FOLDER)
+
+
+def install_into(folder: Path) -> None:
+    """Leaves nothing behind where it fails."""
+    shutil.rmtree(folder, ignore_errors=True)  # what an interrupted one left
+    folder.mkdir()
+    command = ["npm", "install", PACKAGE, "--ignore-scripts", "--no-audit", "--no-fund", "--prefix", str(folder)]
     try:
         result = subprocess.run(command, capture_output=True, text=True, timeout=90, check=False)
     except subprocess.TimeoutExpired:
-        shutil.rmtree(FOLDER)
+        shutil.rmtree(folder)
         pytest.skip("npm install takes too long")
     if result.returncode != 0:
-        shutil.rmtree(FOLDER)
+        shutil.rmtree(folder)
         pytest.skip(f"npm install: {result.stderr.strip()[-200:]}")
 
 
